@@ -106,9 +106,9 @@ const MaxSteps = 100_000
 
 // Batch is a list of steps that happen all together, in order, or not at all.
 type Batch struct {
-	// ID tells this batch from every other; Graph.Write fills it. A store
-	// that finds a change record of the same ID answers with that instead of
-	// applying the batch again, which makes a retry after a lost connection safe.
+	// ID tells this batch from every other; Graph.Write fills it. It is kept
+	// in the change record, so that an engine whose connection broke during
+	// the commit can find out whether the batch happened before it tries again.
 	ID        string
 	Actor     Ref
 	RequestID string
@@ -153,7 +153,12 @@ func (s *Step) validate() error {
 			}
 		}
 		return nil
-	case DeleteNode, RequireNode, RequireNoNode, RequireRevision:
+	case DeleteNode:
+		if r := s.Node.Ref; r == Root || r == Everyone || r == Authenticated {
+			return Errorf(Invalid, "%s cannot be deleted", r)
+		}
+		return s.Node.Ref.Validate()
+	case RequireNode, RequireNoNode, RequireRevision:
 		return s.Node.Ref.Validate()
 	case RequireNoEdgesTo:
 		if !s.Edge.Kind.Valid() {

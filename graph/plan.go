@@ -1,0 +1,641 @@
+package graph
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Tx is what an engine offers to Plan inside one write transaction, which
+// must already hold the store's write lock: nothing Load returned may change
+// until the effects are applied.
+type Tx interface {
+	Load(ctx context.Context, w Want) (Found, error)
+}
+
+// Want lists what Plan needs to know. Entries are distinct.
+type Want struct {
+	Nodes  []Ref
+	Edges  []EdgeKey
+	Names  []string
+	Around []Around
+	// Last asks for the highest revision of the edges of a kind and key; of
+	// each EdgeKey only Kind and Key are set.
+	Last []EdgeKey
+}
+
+// Around asks for edges at a node: those of Kind (all kinds if empty) that
+// start (Out) or end (In) there, at most Limit of them if Limit is not 0.
+type Around struct {
+	Ref     Ref
+	Kind    Kind
+	In, Out bool
+	Limit   int
+}
+
+// Found is what there is of a Want, in any order, repeats allowed; what does
+// not exist is left out.
+type Found struct {
+	Nodes []Node
+	Edges []Edge
+	Names map[string]Ref
+	Last  map[EdgeKey]Revision
+}
+
+// Effects is what the accepted batches of a group amount to. An engine
+// applies the fields in this order. An empty Changes means there is nothing
+// to do.
+type Effects struct {
+	EdgesGone []EdgeKey
+	NamesGone []string
+	NodesGone []Ref
+	Nodes     []NodePut
+	Names     []NamePut
+	Edges     []EdgePut
+	Changes   []Change
+	// Head is the store's head afterwards.
+	Head Revision
+}
+
+// NodePut is a node to be written whole. New tells that the store has none of that Ref.
+type NodePut struct {
+	Node *Node
+	New  bool
+}
+
+// EdgePut is an edge to be written whole, all but its key if it is not New.
+type EdgePut struct {
+	Edge *Edge
+	New  bool
+}
+
+// NamePut gives a unique name to a node, taking it from any other holder.
+type NamePut struct {
+	Name string
+	Ref  Ref
+}
+
+// Plan evaluates the batches of a group one after the other against the
+// state that tx shows, head being the store's last revision. It gives one
+// result per batch and the net effects of those that were accepted. An error
+// is an error of tx. This is the one place where the meaning of steps is
+// written down; engines only load and store.
+func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, Effects, error) {
+	p := &planner{
+		ctx: ctx, tx: tx, head: head,
+		nodes: map[Ref]*nodeSlot{}, edges: map[EdgeKey]*edgeSlot{}, names: map[string]*nameSlot{},
+		at: map[Ref][]*edgeSlot{}, whole: map[Around]bool{}, last: map[EdgeKey]Revision{},
+	}
+	if err := p.prefetch(group); err != nil {
+		return nil, Effects{}, err
+	}
+	results := make([]Result, len(group))
+	var changes []Change
+	for i := range group {
+		refused, err := p.run(&group[i], i+1)
+		if err != nil {
+			return nil, Effects{}, err
+		}
+		if refused != nil {
+			p.rollback()
+			results[i] = Result{Revision: p.head, Err: refused}
+			continue
+		}
+		if entries := p.settle(group[i].Time); len(entries) > 0 {
+			b := &group[i]
+			changes = append(changes, Change{Revision: p.head, ID: b.ID, Time: b.Time, Actor: b.Actor, RequestID: b.RequestID, Entries: entries})
+			results[i].Change = &changes[len(changes)-1]
+		}
+		results[i].Revision = p.head
+	}
+	// The appends above may have moved the changes.
+	for i, j := 0, 0; i < len(results); i++ {
+		if results[i].Change != nil {
+			results[i].Change = &changes[j]
+			j++
+		}
+	}
+	return results, p.effects(changes), nil
+}
+
+// A slot is one node, edge or name as the store has it and as the batches so
+// far have made it. before is its value at the start of batch number mark.
+type nodeSlot struct {
+	ref                 Ref
+	stored, now, before *Node
+	mark                int
+}
+
+type edgeSlot struct {
+	key                 EdgeKey
+	stored, now, before *Edge
+	mark                int
+}
+
+type nameSlot struct {
+	name                string
+	stored, now, before Ref
+	mark                int
+}
+
+type planner struct {
+	ctx   context.Context
+	tx    Tx
+	head  Revision
+	nodes map[Ref]*nodeSlot
+	edges map[EdgeKey]*edgeSlot
+	names map[string]*nameSlot
+	at    map[Ref][]*edgeSlot  // every known edge slot at a node
+	whole map[Around]bool      // adjacencies that are completely known
+	last  map[EdgeKey]Revision // highest revision of a kind and key, stored or accepted
+
+	batch        int
+	touchedNodes []*nodeSlot
+	touchedEdges []*edgeSlot
+	touchedNames []*nameSlot
+}
+
+func (p *planner) prefetch(group []Batch) error {
+	var w Want
+	seenNode, seenEdge, seenName := map[Ref]bool{}, map[EdgeKey]bool{}, map[string]bool{}
+	node := func(r Ref) {
+		if !seenNode[r] {
+			seenNode[r] = true
+			w.Nodes = append(w.Nodes, r)
+		}
+	}
+	for i := range group {
+		for j := range group[i].Steps {
+			switch s := &group[i].Steps[j]; s.Op {
+			case PutNode:
+				for _, n := range s.Node.Names {
+					if !seenName[n] {
+						seenName[n] = true
+						w.Names = append(w.Names, n)
+					}
+				}
+				node(s.Node.Ref)
+			case DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
+				node(s.Node.Ref)
+			case PutEdge, DeleteEdge, RequireEdge, RequireNoEdge:
+				if s.Op == PutEdge {
+					node(s.Edge.From)
+					node(s.Edge.To)
+				}
+				if !seenEdge[s.Edge.EdgeKey] {
+					seenEdge[s.Edge.EdgeKey] = true
+					w.Edges = append(w.Edges, s.Edge.EdgeKey)
+				}
+			case RequireNoPath:
+				node(s.Edge.From)
+				node(s.Edge.To)
+			}
+		}
+	}
+	return p.load(w)
+}
+
+// load asks the engine and files what it found; what was asked for and not
+// found becomes an empty slot.
+func (p *planner) load(w Want) error {
+	if len(w.Nodes)+len(w.Edges)+len(w.Names)+len(w.Around)+len(w.Last) == 0 {
+		return nil
+	}
+	f, err := p.tx.Load(p.ctx, w)
+	if err != nil {
+		return err
+	}
+	for i := range f.Nodes {
+		n := &f.Nodes[i]
+		p.nodes[n.Ref] = &nodeSlot{ref: n.Ref, stored: n, now: n}
+	}
+	for _, r := range w.Nodes {
+		if p.nodes[r] == nil {
+			p.nodes[r] = &nodeSlot{ref: r}
+		}
+	}
+	for i := range f.Edges {
+		if e := &f.Edges[i]; p.edges[e.EdgeKey] == nil {
+			p.addEdge(&edgeSlot{key: e.EdgeKey, stored: e, now: e})
+		}
+	}
+	for _, k := range w.Edges {
+		if p.edges[k] == nil {
+			p.addEdge(&edgeSlot{key: k})
+		}
+	}
+	for _, n := range w.Names {
+		if p.names[n] == nil {
+			r := f.Names[n]
+			p.names[n] = &nameSlot{name: n, stored: r, now: r}
+		}
+	}
+	for _, k := range w.Last {
+		p.last[k] = max(p.last[k], f.Last[k])
+	}
+	return nil
+}
+
+func (p *planner) addEdge(s *edgeSlot) {
+	p.edges[s.key] = s
+	p.at[s.key.From] = append(p.at[s.key.From], s)
+	if s.key.To != s.key.From {
+		p.at[s.key.To] = append(p.at[s.key.To], s)
+	}
+}
+
+func (p *planner) node(r Ref) (*nodeSlot, error) {
+	if s := p.nodes[r]; s != nil {
+		return s, nil
+	}
+	err := p.load(Want{Nodes: []Ref{r}})
+	return p.nodes[r], err
+}
+
+func (p *planner) setNode(s *nodeSlot, n *Node) {
+	if s.mark != p.batch {
+		s.mark, s.before = p.batch, s.now
+		p.touchedNodes = append(p.touchedNodes, s)
+	}
+	s.now = n
+}
+
+func (p *planner) setEdge(s *edgeSlot, e *Edge) {
+	if s.mark != p.batch {
+		s.mark, s.before = p.batch, s.now
+		p.touchedEdges = append(p.touchedEdges, s)
+	}
+	s.now = e
+}
+
+func (p *planner) setName(s *nameSlot, r Ref) {
+	if s.mark != p.batch {
+		s.mark, s.before = p.batch, s.now
+		p.touchedNames = append(p.touchedNames, s)
+	}
+	s.now = r
+}
+
+// run applies the steps of one batch. refused tells why the batch cannot be;
+// err is an error of the engine.
+func (p *planner) run(b *Batch, number int) (refused, err error) {
+	p.batch = number
+	p.touchedNodes, p.touchedEdges, p.touchedNames = p.touchedNodes[:0], p.touchedEdges[:0], p.touchedNames[:0]
+	for i := range b.Steps {
+		s := &b.Steps[i]
+		no, err := p.step(s)
+		if err != nil {
+			return nil, err
+		}
+		if no != nil {
+			if s.Msg != "" {
+				no.Msg = s.Msg
+			}
+			no.Step = i
+			return no, nil
+		}
+	}
+	return nil, nil
+}
+
+func (p *planner) step(s *Step) (*Error, error) {
+	switch s.Op {
+	case PutNode, DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
+		n, err := p.node(s.Node.Ref)
+		if err != nil {
+			return nil, err
+		}
+		return p.nodeStep(s, n)
+	case RequireNoPath:
+		return p.noPath(s.Edge.Kind, s.Edge.From, s.Edge.To)
+	case RequireQuiet:
+		return p.quiet(s)
+	}
+	return p.edgeStep(s)
+}
+
+func (p *planner) nodeStep(s *Step, n *nodeSlot) (*Error, error) {
+	switch s.Op {
+	case PutNode:
+		return p.put(n, &s.Node)
+	case DeleteNode:
+		return nil, p.delete(n)
+	case RequireNode:
+		if n.now == nil {
+			return missing(n.ref), nil
+		}
+	case RequireNoNode:
+		if n.now != nil {
+			return &Error{Kind: Exists, Msg: n.ref.String() + " exists already", Ref: n.ref}, nil
+		}
+	case RequireRevision:
+		if n.now == nil {
+			return missing(n.ref), nil
+		}
+		if n.now.Revision != s.Revision {
+			return &Error{Kind: Stale, Msg: n.ref.String() + " has been changed meanwhile", Ref: n.ref}, nil
+		}
+	case RequireNoEdgesTo:
+		return p.leaf(n, s.Edge.Kind)
+	}
+	return nil, nil
+}
+
+func missing(r Ref) *Error {
+	return &Error{Kind: NotFound, Msg: r.String() + " does not exist", Ref: r}
+}
+
+func (p *planner) put(s *nodeSlot, n *Node) (*Error, error) {
+	var w Want
+	for _, name := range n.Names {
+		if p.names[name] == nil {
+			w.Names = append(w.Names, name)
+		}
+	}
+	if err := p.load(w); err != nil {
+		return nil, err
+	}
+	for _, name := range n.Names {
+		if h := p.names[name].now; !h.IsZero() && h != s.ref {
+			return &Error{Kind: Exists, Msg: "the name " + quote(name) + " belongs to " + h.String(), Ref: h}, nil
+		}
+	}
+	p.dropNames(s, n.Names)
+	for _, name := range n.Names {
+		p.setName(p.names[name], s.ref)
+	}
+	fresh := &Node{Ref: s.ref, Names: n.Names, Props: n.Props, Revision: -1}
+	if s.now != nil {
+		fresh.Created = s.now.Created
+	}
+	p.setNode(s, fresh)
+	return nil, nil
+}
+
+// dropNames frees the names that the node holds and is not to keep.
+func (p *planner) dropNames(s *nodeSlot, keep []string) {
+	if s.now == nil {
+		return
+	}
+	for _, name := range s.now.Names {
+		if slices.Contains(keep, name) {
+			continue
+		}
+		slot := p.names[name]
+		if slot == nil {
+			// A name nobody asked for until now is as stored: this node's.
+			slot = &nameSlot{name: name, stored: s.ref, now: s.ref}
+			p.names[name] = slot
+		}
+		p.setName(slot, Ref{})
+	}
+}
+
+func (p *planner) delete(s *nodeSlot) error {
+	if s.now == nil {
+		return nil
+	}
+	if err := p.surround(Around{Ref: s.ref, In: true, Out: true}); err != nil {
+		return err
+	}
+	for _, e := range p.at[s.ref] {
+		if e.now != nil {
+			p.setEdge(e, nil)
+		}
+	}
+	p.dropNames(s, nil)
+	p.setNode(s, nil)
+	return nil
+}
+
+// surround makes sure that all stored edges that a asks for are known.
+func (p *planner) surround(list ...Around) error {
+	var w Want
+	for _, a := range list {
+		if n := p.nodes[a.Ref]; n != nil && n.stored == nil {
+			continue // not in the store, so nothing is stored around it
+		}
+		if !p.whole[a] && !p.whole[Around{Ref: a.Ref, In: true, Out: true}] {
+			p.whole[a] = true
+			w.Around = append(w.Around, a)
+		}
+	}
+	return p.load(w)
+}
+
+func (p *planner) leaf(s *nodeSlot, k Kind) (*Error, error) {
+	gone := 0
+	for _, e := range p.at[s.ref] {
+		if e.key.To == s.ref && e.key.Kind == k {
+			if e.now != nil {
+				return inUse(e.key), nil
+			}
+			if e.stored != nil {
+				gone++
+			}
+		}
+	}
+	if s.stored == nil {
+		return nil, nil
+	}
+	// One more than those that are known to be gone is enough to tell.
+	if err := p.load(Want{Around: []Around{{Ref: s.ref, Kind: k, In: true, Limit: gone + 1}}}); err != nil {
+		return nil, err
+	}
+	for _, e := range p.at[s.ref] {
+		if e.key.To == s.ref && e.key.Kind == k && e.now != nil {
+			return inUse(e.key), nil
+		}
+	}
+	return nil, nil
+}
+
+func inUse(k EdgeKey) *Error {
+	return &Error{Kind: InUse, Msg: k.To.String() + " is still in use: " + k.String(), Ref: k.To}
+}
+
+func (p *planner) noPath(k Kind, from, to Ref) (*Error, error) {
+	cycle := &Error{Kind: Cycle, Msg: from.String() + " already leads to " + to.String() + " by " + string(k), Ref: from}
+	if from == to {
+		cycle.Msg = from.String() + " cannot lead to itself by " + string(k)
+		return cycle, nil
+	}
+	seen := map[Ref]bool{from: true}
+	for front := []Ref{from}; len(front) > 0; {
+		var list []Around
+		for _, r := range front {
+			list = append(list, Around{Ref: r, Kind: k, Out: true})
+		}
+		if err := p.surround(list...); err != nil {
+			return nil, err
+		}
+		var next []Ref
+		for _, r := range front {
+			for _, e := range p.at[r] {
+				if e.now == nil || e.key.Kind != k || e.key.From != r || seen[e.key.To] {
+					continue
+				}
+				if e.key.To == to {
+					return cycle, nil
+				}
+				seen[e.key.To] = true
+				next = append(next, e.key.To)
+			}
+		}
+		front = next
+	}
+	return nil, nil
+}
+
+func (p *planner) quiet(s *Step) (*Error, error) {
+	k := EdgeKey{Kind: s.Edge.Kind, Key: s.Edge.Key}
+	// p.last may know accepted batches of this group only, so always ask.
+	if err := p.load(Want{Last: []EdgeKey{k}}); err != nil {
+		return nil, err
+	}
+	if p.last[k] > s.Revision {
+		return Errorf(Stale, "edges of %s %s have been written meanwhile", k.Kind, k.Key), nil
+	}
+	return nil, nil
+}
+
+func (p *planner) edgeStep(s *Step) (*Error, error) {
+	e := p.edges[s.Edge.EdgeKey]
+	if e == nil {
+		if err := p.load(Want{Edges: []EdgeKey{s.Edge.EdgeKey}}); err != nil {
+			return nil, err
+		}
+		e = p.edges[s.Edge.EdgeKey]
+	}
+	switch s.Op {
+	case PutEdge:
+		for _, r := range [...]Ref{e.key.From, e.key.To} {
+			n, err := p.node(r)
+			if err != nil {
+				return nil, err
+			}
+			if n.now == nil {
+				return missing(r), nil
+			}
+		}
+		fresh := &Edge{EdgeKey: e.key, Props: s.Edge.Props, Revision: -1}
+		if e.now != nil {
+			fresh.Created = e.now.Created
+		}
+		p.setEdge(e, fresh)
+	case DeleteEdge:
+		if e.now != nil {
+			p.setEdge(e, nil)
+		}
+	case RequireEdge:
+		if e.now == nil {
+			return &Error{Kind: NotFound, Msg: e.key.String() + " does not exist", Ref: e.key.To}, nil
+		}
+	case RequireNoEdge:
+		if e.now != nil {
+			return &Error{Kind: Exists, Msg: e.key.String() + " exists already", Ref: e.key.To}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (p *planner) rollback() {
+	for _, s := range p.touchedNodes {
+		s.now = s.before
+	}
+	for _, s := range p.touchedEdges {
+		s.now = s.before
+	}
+	for _, s := range p.touchedNames {
+		s.now = s.before
+	}
+}
+
+// settle closes an accepted batch: what is as it was before stays untouched,
+// the rest gets the next revision. It returns the entries of the change.
+func (p *planner) settle(at time.Time) []Entry {
+	rev := p.head + 1
+	var entries []Entry
+	for _, s := range p.touchedEdges {
+		switch {
+		case s.now == nil && s.before != nil:
+			entries = append(entries, Entry{Edge: &EdgeEntry{Before: s.before}})
+		case s.now != nil && s.before != nil && s.now.Props.Equal(s.before.Props):
+			s.now = s.before
+		}
+	}
+	for _, s := range p.touchedNodes {
+		switch {
+		case s.now == nil && s.before != nil:
+			entries = append(entries, Entry{Node: &NodeEntry{Before: s.before}})
+		case s.now != nil && s.before != nil && slices.Equal(s.now.Names, s.before.Names) && s.now.Props.Equal(s.before.Props):
+			s.now = s.before
+		}
+	}
+	for _, s := range p.touchedNodes {
+		if s.now != nil && s.now != s.before {
+			n := s.now
+			n.Updated, n.Revision = at, rev
+			if s.before == nil || n.Created.IsZero() {
+				n.Created = at
+			}
+			entries = append(entries, Entry{Node: &NodeEntry{Before: s.before, After: n}})
+		}
+	}
+	for _, s := range p.touchedEdges {
+		if s.now != nil && s.now != s.before {
+			e := s.now
+			e.Updated, e.Revision = at, rev
+			if s.before == nil || e.Created.IsZero() {
+				e.Created = at
+			}
+			k := EdgeKey{Kind: e.Kind, Key: e.Key}
+			p.last[k] = rev
+			entries = append(entries, Entry{Edge: &EdgeEntry{Before: s.before, After: e}})
+		}
+	}
+	if len(entries) > 0 {
+		p.head = rev
+	}
+	return entries
+}
+
+func (p *planner) effects(changes []Change) Effects {
+	f := Effects{Changes: changes, Head: p.head}
+	if len(changes) == 0 {
+		return f
+	}
+	for _, s := range p.edges {
+		switch {
+		case s.now == s.stored:
+		case s.now == nil:
+			f.EdgesGone = append(f.EdgesGone, s.key)
+		default:
+			f.Edges = append(f.Edges, EdgePut{s.now, s.stored == nil})
+		}
+	}
+	for _, s := range p.nodes {
+		switch {
+		case s.now == s.stored:
+		case s.now == nil:
+			f.NodesGone = append(f.NodesGone, s.ref)
+		default:
+			f.Nodes = append(f.Nodes, NodePut{s.now, s.stored == nil})
+		}
+	}
+	for _, s := range p.names {
+		switch {
+		case s.now == s.stored:
+		case s.now.IsZero():
+			f.NamesGone = append(f.NamesGone, s.name)
+		default:
+			f.Names = append(f.Names, NamePut{s.name, s.now})
+		}
+	}
+	// Map order is random; a fixed order makes replays and plans repeat.
+	slices.SortFunc(f.EdgesGone, CompareEdges)
+	slices.SortFunc(f.NodesGone, CompareRefs)
+	slices.SortFunc(f.Nodes, func(a, b NodePut) int { return CompareRefs(a.Node.Ref, b.Node.Ref) })
+	slices.SortFunc(f.Edges, func(a, b EdgePut) int { return CompareEdges(a.Edge.EdgeKey, b.Edge.EdgeKey) })
+	return f
+}
