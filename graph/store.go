@@ -201,16 +201,17 @@ type Cursor struct {
 // is loaded whole from an export, then fed with changes. A Graph calls these
 // methods from one goroutine at a time; readers of the replica run beside.
 type Replica interface {
-	// Begin starts a full load at the revision of info. Readers go on with
-	// what was there until Ready.
-	Begin(info Info)
+	// Begin starts a full load; a load that was under way is forgotten.
+	// Readers go on with what was there until Ready.
+	Begin()
 	// Node and Edge deliver the export, nodes first. The argument is valid
 	// only during the call, but its strings and Props may be kept.
 	Node(n *Node)
 	Edge(e *Edge)
-	// Ready ends the load: from here on readers see it.
-	Ready()
-	// Apply takes changes in order, without gaps, from the revision of Begin on.
-	// When it returns, readers see them.
+	// Ready ends the load, which shows the store at info.Head: from here on
+	// readers see it.
+	Ready(info Info)
+	// Apply takes changes in order, without gaps, from the revision of Ready
+	// on. When it returns, readers see them.
 	Apply(changes []Change)
 }
