@@ -15,6 +15,10 @@ const (
 	// PutNode creates the node or replaces its names and properties. A name
 	// held by another node is an Exists error.
 	PutNode Op = iota + 1
+	// TouchNode gives the node a new revision although nothing of it changes:
+	// for when its edges are part of what its editors compare. NotFound if it
+	// is not there.
+	TouchNode
 	// DeleteNode removes the node and every edge at either end of it. A node
 	// that is not there is no error.
 	DeleteNode
@@ -57,6 +61,9 @@ type Step struct {
 
 // Put creates or replaces a node.
 func Put(n Node) Step { return Step{Op: PutNode, Node: n} }
+
+// Touch gives a node a new revision.
+func Touch(r Ref) Step { return Step{Op: TouchNode, Node: Node{Ref: r}} }
 
 // Delete removes a node and its edges.
 func Delete(r Ref) Step { return Step{Op: DeleteNode, Node: Node{Ref: r}} }
@@ -158,7 +165,7 @@ func (s *Step) validate() error {
 			return Errorf(Invalid, "%s cannot be deleted", r)
 		}
 		return s.Node.Ref.Validate()
-	case RequireNode, RequireNoNode, RequireRevision:
+	case TouchNode, RequireNode, RequireNoNode, RequireRevision:
 		return s.Node.Ref.Validate()
 	case RequireNoEdgesTo:
 		if !s.Edge.Kind.Valid() {

@@ -60,8 +60,17 @@ type Error struct {
 	// Step is the index of the batch's step that failed; meaningful for
 	// errors of Commit only.
 	Step int
+	// Fields says what is wrong with which part of the input, if that is known.
+	Fields []Field
 	// Err is the cause, for logs; never shown to callers.
 	Err error
+}
+
+// Field is one part of a caller's input that is wrong.
+type Field struct {
+	// Pointer is an RFC 6901 JSON pointer into the input.
+	Pointer string
+	Msg     string
 }
 
 // Error returns the sentence and the cause.

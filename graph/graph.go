@@ -2,7 +2,7 @@ package graph
 
 import (
 	"context"
-		"log/slog"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +37,7 @@ type Graph struct {
 
 	writes chan *write
 	stop   context.CancelFunc
+	ended  chan struct{} // closed when no further batch will be committed
 	done   sync.WaitGroup
 
 	// feed serializes loading and applying.
@@ -87,7 +88,7 @@ func New(store Store, o Options, replicas ...Replica) *Graph {
 		o.Log = slog.Default()
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	g := &Graph{store: store, opts: o, replicas: replicas, writes: make(chan *write, 4*o.MaxGroup), stop: stop}
+	g := &Graph{store: store, opts: o, replicas: replicas, writes: make(chan *write, 4*o.MaxGroup), stop: stop, ended: make(chan struct{})}
 	g.state.Store(&State{})
 	ch := make(chan struct{})
 	g.advance.Store(&ch)
@@ -134,12 +135,21 @@ func (g *Graph) Write(ctx context.Context, b Batch) (Result, error) {
 	w := &write{ctx: ctx, batch: b, done: make(chan Result, 1)}
 	select {
 	case g.writes <- w:
+	case <-g.ended:
+		return Result{}, ErrStopped
 	case <-ctx.Done():
 		return Result{}, Wrap(Canceled, ctx.Err(), "the request ended before the write began")
 	}
 	select {
 	case r := <-w.done:
 		return r, r.Err
+	case <-g.ended:
+		select {
+		case r := <-w.done:
+			return r, r.Err
+		default:
+			return Result{}, ErrStopped
+		}
 	case <-ctx.Done():
 		return Result{}, Wrap(Canceled, ctx.Err(), "the request ended before the outcome of the write was known")
 	}
@@ -147,25 +157,15 @@ func (g *Graph) Write(ctx context.Context, b Batch) (Result, error) {
 
 func (g *Graph) commitLoop(ctx context.Context) {
 	defer g.done.Done()
+	defer close(g.ended)
 	for {
 		select {
 		case <-ctx.Done():
-			g.refuseRest()
 			return
 		case w := <-g.writes:
 			g.commit(g.collect(w))
 		}
 	}
-}
-
-// refuseRest answers what is still queued at shutdown; a Write that arrives
-// later waits for its own context.
-func (g *Graph) refuseRest() {
-	go func() {
-		for w := range g.writes {
-			w.done <- Result{Err: ErrStopped}
-		}
-	}()
 }
 
 // collect takes what is waiting, up to a group's size. It does not wait for

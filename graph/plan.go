@@ -124,6 +124,7 @@ type nodeSlot struct {
 	ref                 Ref
 	stored, now, before *Node
 	mark                int
+	touched             int // the number of the last batch that asked for a new revision
 }
 
 type edgeSlot struct {
@@ -175,7 +176,7 @@ func (p *planner) prefetch(group []Batch) error {
 					}
 				}
 				node(s.Node.Ref)
-			case DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
+			case TouchNode, DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
 				node(s.Node.Ref)
 			case PutEdge, DeleteEdge, RequireEdge, RequireNoEdge:
 				if s.Op == PutEdge {
@@ -300,7 +301,7 @@ func (p *planner) run(b *Batch, number int) (refused, err error) {
 
 func (p *planner) step(s *Step) (*Error, error) {
 	switch s.Op {
-	case PutNode, DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
+	case PutNode, TouchNode, DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
 		n, err := p.node(s.Node.Ref)
 		if err != nil {
 			return nil, err
@@ -318,6 +319,14 @@ func (p *planner) nodeStep(s *Step, n *nodeSlot) (*Error, error) {
 	switch s.Op {
 	case PutNode:
 		return p.put(n, &s.Node)
+	case TouchNode:
+		if n.now == nil {
+			return missing(n.ref), nil
+		}
+		fresh := *n.now
+		fresh.Revision = -1
+		p.setNode(n, &fresh)
+		n.touched = p.batch
 	case DeleteNode:
 		return nil, p.delete(n)
 	case RequireNode:
@@ -568,7 +577,7 @@ func (p *planner) settle(at time.Time) []Entry {
 		switch {
 		case s.now == nil && s.before != nil:
 			entries = append(entries, Entry{Node: &NodeEntry{Before: s.before}})
-		case s.now != nil && s.before != nil && slices.Equal(s.now.Names, s.before.Names) && s.now.Props.Equal(s.before.Props):
+		case s.now != nil && s.before != nil && s.touched != p.batch && slices.Equal(s.now.Names, s.before.Names) && s.now.Props.Equal(s.before.Props):
 			s.now = s.before
 		}
 	}
