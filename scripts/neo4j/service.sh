@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Neo4j without a container engine: its Community kernel and Bolt server from a Maven
-# registry, run by Neo4jServer.java. Sourced by scripts/services.
+# registry, run by Neo4jServer.java. Sourced by scripts/services,
+# which sets these:
+: "${root:?}" "${cache:?}"
 
 neo4j_files=$root/scripts/neo4j
 neo4j_version=$(sed -n 's#.*<neo4j.version>\(.*\)</neo4j.version>.*#\1#p' "$neo4j_files/pom.xml")
