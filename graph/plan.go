@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -84,7 +85,8 @@ func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, E
 	p := &planner{
 		ctx: ctx, tx: tx, head: head,
 		nodes: map[Ref]*nodeSlot{}, edges: map[EdgeKey]*edgeSlot{}, names: map[string]*nameSlot{},
-		at: map[Ref][]*edgeSlot{}, whole: map[Around]bool{}, last: map[EdgeKey]Revision{},
+		out: map[Ref][]*edgeSlot{}, in: map[Ref][]*edgeSlot{}, whole: map[Around]bool{},
+		last: map[EdgeKey]Revision{}, asked: map[EdgeKey]bool{},
 	}
 	if err := p.prefetch(group); err != nil {
 		return nil, Effects{}, err
@@ -146,9 +148,11 @@ type planner struct {
 	nodes map[Ref]*nodeSlot
 	edges map[EdgeKey]*edgeSlot
 	names map[string]*nameSlot
-	at    map[Ref][]*edgeSlot  // every known edge slot at a node
+	out   map[Ref][]*edgeSlot  // every known edge slot that starts at a node
+	in    map[Ref][]*edgeSlot  // and that ends there
 	whole map[Around]bool      // adjacencies that are completely known
 	last  map[EdgeKey]Revision // highest revision of a kind and key, stored or accepted
+	asked map[EdgeKey]bool     // kinds and keys whose stored revision is in last
 
 	batch        int
 	touchedNodes []*nodeSlot
@@ -156,6 +160,8 @@ type planner struct {
 	touchedNames []*nameSlot
 }
 
+// prefetch asks in one go for all that the steps of a group will look at
+// first: an engine behind a network pays by the question.
 func (p *planner) prefetch(group []Batch) error {
 	var w Want
 	seenNode, seenEdge, seenName := map[Ref]bool{}, map[EdgeKey]bool{}, map[string]bool{}
@@ -163,6 +169,12 @@ func (p *planner) prefetch(group []Batch) error {
 		if !seenNode[r] {
 			seenNode[r] = true
 			w.Nodes = append(w.Nodes, r)
+		}
+	}
+	around := func(a Around) {
+		if !p.whole[a] {
+			p.whole[a] = true
+			w.Around = append(w.Around, a)
 		}
 	}
 	for i := range group {
@@ -190,6 +202,12 @@ func (p *planner) prefetch(group []Batch) error {
 			case RequireNoPath:
 				node(s.Edge.From)
 				node(s.Edge.To)
+				around(Around{Ref: s.Edge.From, Kind: s.Edge.Kind, Out: true})
+			case RequireQuiet:
+				if k := (EdgeKey{Kind: s.Edge.Kind, Key: s.Edge.Key}); !p.asked[k] {
+					p.asked[k] = true
+					w.Last = append(w.Last, k)
+				}
 			}
 		}
 	}
@@ -207,8 +225,9 @@ func (p *planner) load(w Want) error {
 		return err
 	}
 	for i := range f.Nodes {
-		n := &f.Nodes[i]
-		p.nodes[n.Ref] = &nodeSlot{ref: n.Ref, stored: n, now: n}
+		if n := &f.Nodes[i]; p.nodes[n.Ref] == nil {
+			p.nodes[n.Ref] = &nodeSlot{ref: n.Ref, stored: n, now: n}
+		}
 	}
 	for _, r := range w.Nodes {
 		if p.nodes[r] == nil {
@@ -239,10 +258,8 @@ func (p *planner) load(w Want) error {
 
 func (p *planner) addEdge(s *edgeSlot) {
 	p.edges[s.key] = s
-	p.at[s.key.From] = append(p.at[s.key.From], s)
-	if s.key.To != s.key.From {
-		p.at[s.key.To] = append(p.at[s.key.To], s)
-	}
+	p.out[s.key.From] = append(p.out[s.key.From], s)
+	p.in[s.key.To] = append(p.in[s.key.To], s)
 }
 
 func (p *planner) node(r Ref) (*nodeSlot, error) {
@@ -310,7 +327,11 @@ func (p *planner) step(s *Step) (*Error, error) {
 	case RequireNoPath:
 		return p.noPath(s.Edge.Kind, s.Edge.From, s.Edge.To)
 	case RequireQuiet:
-		return p.quiet(s)
+		k := EdgeKey{Kind: s.Edge.Kind, Key: s.Edge.Key}
+		if p.last[k] > s.Revision {
+			return Errorf(Stale, "edges of %s %s have been written meanwhile", k.Kind, k.Key), nil
+		}
+		return nil, nil
 	}
 	return p.edgeStep(s)
 }
@@ -407,9 +428,11 @@ func (p *planner) delete(s *nodeSlot) error {
 	if err := p.surround(Around{Ref: s.ref, In: true, Out: true}); err != nil {
 		return err
 	}
-	for _, e := range p.at[s.ref] {
-		if e.now != nil {
-			p.setEdge(e, nil)
+	for _, side := range [...][]*edgeSlot{p.out[s.ref], p.in[s.ref]} {
+		for _, e := range side {
+			if e.now != nil {
+				p.setEdge(e, nil)
+			}
 		}
 	}
 	p.dropNames(s, nil)
@@ -434,8 +457,8 @@ func (p *planner) surround(list ...Around) error {
 
 func (p *planner) leaf(s *nodeSlot, k Kind) (*Error, error) {
 	gone := 0
-	for _, e := range p.at[s.ref] {
-		if e.key.To == s.ref && e.key.Kind == k {
+	for _, e := range p.in[s.ref] {
+		if e.key.Kind == k {
 			if e.now != nil {
 				return inUse(e.key), nil
 			}
@@ -451,8 +474,8 @@ func (p *planner) leaf(s *nodeSlot, k Kind) (*Error, error) {
 	if err := p.load(Want{Around: []Around{{Ref: s.ref, Kind: k, In: true, Limit: gone + 1}}}); err != nil {
 		return nil, err
 	}
-	for _, e := range p.at[s.ref] {
-		if e.key.To == s.ref && e.key.Kind == k && e.now != nil {
+	for _, e := range p.in[s.ref] {
+		if e.key.Kind == k && e.now != nil {
 			return inUse(e.key), nil
 		}
 	}
@@ -480,8 +503,8 @@ func (p *planner) noPath(k Kind, from, to Ref) (*Error, error) {
 		}
 		var next []Ref
 		for _, r := range front {
-			for _, e := range p.at[r] {
-				if e.now == nil || e.key.Kind != k || e.key.From != r || seen[e.key.To] {
+			for _, e := range p.out[r] {
+				if e.now == nil || e.key.Kind != k || seen[e.key.To] {
 					continue
 				}
 				if e.key.To == to {
@@ -492,18 +515,6 @@ func (p *planner) noPath(k Kind, from, to Ref) (*Error, error) {
 			}
 		}
 		front = next
-	}
-	return nil, nil
-}
-
-func (p *planner) quiet(s *Step) (*Error, error) {
-	k := EdgeKey{Kind: s.Edge.Kind, Key: s.Edge.Key}
-	// p.last may know accepted batches of this group only, so always ask.
-	if err := p.load(Want{Last: []EdgeKey{k}}); err != nil {
-		return nil, err
-	}
-	if p.last[k] > s.Revision {
-		return Errorf(Stale, "edges of %s %s have been written meanwhile", k.Kind, k.Key), nil
 	}
 	return nil, nil
 }
@@ -643,7 +654,9 @@ func (p *planner) effects(changes []Change) Effects {
 	}
 	// Map order is random; a fixed order makes replays and plans repeat.
 	slices.SortFunc(f.EdgesGone, CompareEdges)
+	slices.Sort(f.NamesGone)
 	slices.SortFunc(f.NodesGone, CompareRefs)
+	slices.SortFunc(f.Names, func(a, b NamePut) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(f.Nodes, func(a, b NodePut) int { return CompareRefs(a.Node.Ref, b.Node.Ref) })
 	slices.SortFunc(f.Edges, func(a, b EdgePut) int { return CompareEdges(a.Edge.EdgeKey, b.Edge.EdgeKey) })
 	return f
