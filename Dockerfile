@@ -1,0 +1,21 @@
+# One static binary on an image without a shell.
+#   docker build -t trellis . && docker run -p 127.0.0.1:8080:8080 -v trellis:/data trellis
+FROM golang:1.26.8-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/trellis ./cmd/trellis \
+    && mkdir /out/data
+
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY --from=build /out/trellis /usr/bin/trellis
+# Owned by the unprivileged user, so that a fresh volume is, too.
+COPY --from=build --chown=nonroot:nonroot /out/data /data
+ENV TRELLIS_LISTEN=:8080 TRELLIS_DATA_DIR=/data
+VOLUME /data
+EXPOSE 8080
+USER nonroot
+ENTRYPOINT ["/usr/bin/trellis"]
+CMD ["serve"]
