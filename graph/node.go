@@ -55,6 +55,10 @@ const (
 	// edge that has one counts for nothing.
 	PropCondition = "condition"
 
+	// PropGrantedBy, on CAN_ACCESS: who gave it. A PutEdge that changes
+	// nothing else keeps it, so that giving again what is given is no change.
+	PropGrantedBy = "granted_by"
+
 	StatusActive = "active"
 )
 

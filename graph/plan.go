@@ -541,6 +541,10 @@ func (p *planner) edgeStep(s *Step) (*Error, error) {
 		fresh := &Edge{EdgeKey: e.key, Props: s.Edge.Props, Revision: -1}
 		if e.now != nil {
 			fresh.Created = e.now.Created
+			if by, ok := e.now.Props[PropGrantedBy]; ok && fresh.Props.equalBut(e.now.Props, PropGrantedBy) {
+				fresh.Props = fresh.Props.Clone()
+				fresh.Props[PropGrantedBy] = by
+			}
 		}
 		p.setEdge(e, fresh)
 	case DeleteEdge:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -18,6 +19,8 @@ func strconvQuote(s string) string { return strconv.Quote(s) }
 //	string, bool, int64, float64, []string, JSON
 //
 // and nothing else; Normalize turns what encoding/json makes into these. A
+// float64 is never whole (that is an int64) and JSON is never a list of texts
+// (that is a []string), so that every value survives its JSON form. A
 // property that is null or absent is the same thing: absent. Names follow the
 // rules of a Type and do not end in "_json".
 type Props map[string]any
@@ -37,7 +40,7 @@ const (
 
 // Normalize checks p and returns a copy with every value in its normal form:
 // integers as int64, []any of strings as []string, maps and other slices as
-// JSON. Null values are dropped.
+// JSON, whole floats as int64. Null values are dropped.
 func (p Props) Normalize() (Props, error) {
 	out := make(Props, len(p))
 	if len(p) > MaxProps {
@@ -75,6 +78,9 @@ func normal(v any) (any, error) {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, fmt.Errorf("not a finite number")
 		}
+		if i, ok := whole(v); ok {
+			return i, nil
+		}
 		return v, nil
 	case json.Number:
 		if i, err := v.Int64(); err == nil {
@@ -86,7 +92,7 @@ func normal(v any) (any, error) {
 		}
 		return normal(f)
 	case []string:
-		return slices.Clone(v), nil
+		return list(v)
 	case []any:
 		ss := make([]string, 0, len(v))
 		for _, e := range v {
@@ -96,13 +102,20 @@ func normal(v any) (any, error) {
 			}
 			ss = append(ss, s)
 		}
-		return ss, nil
+		return list(ss)
 	case JSON:
 		return compactText([]byte(v))
 	case json.RawMessage:
 		return compactText(v)
-	default:
+	case map[string]any:
 		return compact(v)
+	default:
+		// Any other type is whatever encoding/json makes of it.
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		return compactText(b)
 	}
 }
 
@@ -113,11 +126,32 @@ func compactText(b []byte) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	switch v.(type) {
-	case map[string]any, []any:
-		return compact(v)
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("more than one JSON value")
 	}
 	return normal(v)
+}
+
+// whole tells whether f is a number that JSON writes without a fraction. Such
+// a number comes back as an int64, so it is one from the start.
+func whole(f float64) (int64, bool) {
+	if f != math.Trunc(f) || f < -1<<63 || f >= 1<<63 {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// list copies a list of texts; it is never nil, since null means absent.
+func list(v []string) (any, error) {
+	out, size := make([]string, len(v)), 0
+	for i, s := range v {
+		out[i] = strings.ToValidUTF8(s, "\uFFFD")
+		size += len(s)
+	}
+	if size > MaxPropBytes {
+		return nil, fmt.Errorf("%d bytes; the limit is %d", size, MaxPropBytes)
+	}
+	return out, nil
 }
 
 // compact relies on encoding/json writing maps with sorted keys.
@@ -137,6 +171,10 @@ func compact(v any) (any, error) {
 
 // UnmarshalJSON reads an object of properties into normal form.
 func (p *Props) UnmarshalJSON(b []byte) error {
+	if q, ok := plainProps(b); ok {
+		*p = q
+		return nil
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var m map[string]any
@@ -163,6 +201,14 @@ func (p Props) Equal(q Props) bool {
 		}
 		return a == b
 	})
+}
+
+// equalBut is Equal with one property left out of the comparison.
+func (p Props) equalBut(q Props, name string) bool {
+	a, b := maps.Clone(p), maps.Clone(q)
+	delete(a, name)
+	delete(b, name)
+	return a.Equal(b)
 }
 
 // Clone returns a copy that shares no slice with p.
