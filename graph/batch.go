@@ -44,7 +44,8 @@ const (
 	// Edge.To (a node reaches itself), else Cycle.
 	RequireNoPath
 	// RequireQuiet: no edge of Edge.Kind and Edge.Key has a revision above
-	// Step.Revision, else Stale.
+	// Step.Revision, else Stale. An edge that was written after it and is gone
+	// again may count or not.
 	RequireQuiet
 )
 

@@ -106,6 +106,36 @@ type Question struct {
 	Limit int
 }
 
+// Validate tells whether the question has a name, and all that this question
+// needs in the right form. After is the engine's to judge.
+func (q *Question) Validate() error {
+	switch q.Name {
+	case NodesByType:
+		if !q.Type.Valid() {
+			return Errorf(Invalid, "%s is not a type", quote(string(q.Type)))
+		}
+	case NodesByName:
+		if len(q.Names) > MaxPage {
+			return Errorf(TooLarge, "%d names in one question; the limit is %d", len(q.Names), MaxPage)
+		}
+		return nil
+	case EdgesFrom, EdgesTo:
+		if err := q.Ref.Validate(); err != nil {
+			return err
+		}
+	case EdgesByKey:
+	default:
+		return Errorf(Invalid, "there is no question %s", quote(q.Name))
+	}
+	if q.Name != NodesByType && !q.Kind.Valid() {
+		return Errorf(Invalid, "%s is not a kind of edge", quote(string(q.Kind)))
+	}
+	if q.Limit < 1 || q.Limit > MaxPage {
+		return Errorf(Invalid, "the limit is %d; it must be 1 to %d", q.Limit, MaxPage)
+	}
+	return nil
+}
+
 // MaxPage limits one page of a named read.
 const MaxPage = 10_000
 
@@ -187,6 +217,39 @@ type Claim struct {
 	Cursor Revision
 	// Now is the claimant's clock, UTC.
 	Now time.Time
+}
+
+// Validate tells whether the consumer and the holder can be names.
+func (c *Claim) Validate() error {
+	switch {
+	case !Type(c.Consumer).Valid():
+		return Errorf(Invalid, "%s is not a consumer's name", quote(c.Consumer))
+	case c.Holder == "" || len(c.Holder) > MaxName || !Printable(c.Holder):
+		return Errorf(Invalid, "%s is not a holder's name", quote(c.Holder))
+	case c.TTL < 0:
+		return Errorf(Invalid, "a lease cannot last %v", c.TTL)
+	}
+	return nil
+}
+
+// Next works out the claim against what is held (nil for a new consumer) and
+// the store's head. The Cursor is what is to be stored; with an error (Stale)
+// it is what is held and nothing is to be stored.
+func (c *Claim) Next(held *Cursor, head Revision) (Cursor, error) {
+	out := Cursor{Revision: head}
+	switch {
+	case held == nil && c.Cursor >= 0:
+		out.Revision = c.Cursor
+	case held != nil:
+		if held.Holder != "" && held.Holder != c.Holder && c.Now.Before(held.Until) {
+			return *held, Errorf(Stale, "%s holds the place of %s until %s", held.Holder, c.Consumer, held.Until.Format(time.RFC3339))
+		}
+		out.Revision = max(held.Revision, c.Cursor)
+	}
+	if c.TTL > 0 {
+		out.Holder, out.Until = c.Holder, c.Now.Add(c.TTL).UTC().Truncate(time.Millisecond)
+	}
+	return out, nil
 }
 
 // Cursor is a consumer's place. Claim returns Stale, together with it, when
