@@ -1,0 +1,111 @@
+package identity
+
+import (
+	"context"
+
+	"trellis/graph"
+)
+
+// systemTypes are the types that Trellis brings along, with the actions they
+// have besides the standard ones. "access" and "change" have no nodes: they
+// only name permissions.
+var systemTypes = []struct {
+	name    graph.Type
+	about   string
+	actions []string
+	parents []string
+	bare    bool // without the standard actions
+	subject bool
+}{
+	{name: User, about: "A person", parents: []string{"platform"}, subject: true},
+	{name: ServiceAccount, about: "A program that calls on its own behalf", parents: []string{"platform"}, subject: true},
+	{name: Group, about: "A set of subjects across organizations", parents: []string{"platform"}, subject: true},
+	{name: Organization, about: "A tenant", parents: []string{"platform"}, subject: true},
+	{name: Team, about: "A set of subjects within an organization", parents: []string{"organization"}, subject: true},
+	{name: Role, about: "A named set of permissions", parents: []string{"platform", "organization"}},
+	{name: Permission, about: "Something that can be allowed, as type:action", parents: []string{"platform"}},
+	{name: ResourceType, about: "A type of node", parents: []string{"platform"}},
+	{name: APIKey, about: "A credential of a user or a service account", parents: []string{"user", "service_account"}},
+	{name: "access", about: "Who may do what", actions: []string{"grant", "inspect"}, bare: true},
+	{name: "change", about: "The feed of changes", actions: []string{"read"}, bare: true},
+}
+
+// systemRoles are the roles that Trellis brings along.
+var systemRoles = []struct {
+	id, name, about string
+	permissions     []string
+}{
+	{RoleAdmin, "Administrator", "May do everything where it is granted", []string{"*"}},
+	{RoleOwner, "Owner", "Given to whoever creates a resource, on that resource: everything", []string{"*"}},
+	{RoleDeveloper, "Developer", "Works with what is there: reads, and edits organizations and teams", []string{
+		"group:read", "organization:read", "organization:update", "permission:read", "resource_type:read", "role:read", "team:read", "team:update", "user:read",
+	}},
+	{RoleReadOnly, "Read only", "Reads people, groups, organizations, teams and roles", []string{
+		"group:read", "organization:read", "permission:read", "resource_type:read", "role:read", "team:read", "user:read",
+	}},
+	{RoleSelf, "Self", "Given to every user and service account on itself", []string{
+		"api_key:create", "api_key:delete", "api_key:read", "api_key:update", "service_account:read", "user:read",
+	}},
+}
+
+// Bootstrap writes the system's resource types, permissions and roles into
+// the store, or brings those that are there up to this version. It changes
+// nothing when all is as it should be.
+func (s *Service) Bootstrap(ctx context.Context) error {
+	for try := 1; ; try++ {
+		c := &compiler{s: s, ctx: ctx, auth: s.authority(), at: s.now(), nodes: map[graph.Ref]*state{}}
+		if err := c.bootstrap(); err != nil {
+			return err
+		}
+		_, err := s.graph.Write(ctx, graph.Batch{Actor: graph.Root, RequestID: "bootstrap", Time: c.at, Steps: c.steps})
+		if graph.KindOf(err) != graph.Stale || err == nil || try == maxTries {
+			return err
+		}
+	}
+}
+
+func (c *compiler) bootstrap() error {
+	c.put(Vocabulary, nil, graph.Root)
+	c.add(graph.Link(graph.Edge{
+		EdgeKey: graph.EdgeKey{From: graph.Authenticated, Kind: graph.CanAccess, To: Vocabulary},
+		Props:   graph.Props{graph.PropActions: []string{"permission:read", "resource_type:read", "role:read"}, graph.PropGrantedBy: graph.Root.String()},
+	}))
+	for _, t := range systemTypes {
+		p := graph.Props{"name": string(t.name), "description": t.about, "system": true, "parents": append([]string{}, t.parents...), "actions": append([]string{}, t.actions...), "subject": t.subject}
+		c.put(graph.Ref{Type: ResourceType, ID: string(t.name)}, p, Vocabulary)
+		for _, a := range t.actions {
+			c.permission(string(t.name), a)
+		}
+		if !t.bare {
+			for _, a := range standardActions {
+				c.permission(string(t.name), a)
+			}
+		}
+	}
+	for _, r := range systemRoles {
+		ref := graph.Ref{Type: Role, ID: r.id}
+		s, err := c.state(ref)
+		if err != nil {
+			return err
+		}
+		var before graph.Props
+		if s.stored {
+			before = s.node.Props
+			c.guard(graph.RequireAt(ref, s.node.Revision))
+		}
+		after := graph.Props{"slug": r.id, "name": r.name, "description": r.about, "system": true, "permissions": r.permissions}
+		for _, p := range r.permissions {
+			if p == "*" {
+				c.wildcard(p)
+			}
+		}
+		c.put(ref, after, Vocabulary)
+		c.linkRole(ref, before, after)
+	}
+	return nil
+}
+
+func (c *compiler) put(r graph.Ref, p graph.Props, parent graph.Ref) {
+	c.add(graph.Put(graph.Node{Ref: r, Names: names(r, p), Props: p}))
+	c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: r, Kind: graph.ChildOf, To: parent}}))
+}

@@ -1,0 +1,311 @@
+package identity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"trellis/graph"
+)
+
+// edit creates, replaces or patches a node.
+func (c *compiler) edit(m *Mutation) error {
+	s, err := c.state(m.Node)
+	if err != nil {
+		return err
+	}
+	if err := c.editable(m, s); err != nil {
+		return err
+	}
+	if s.node == nil {
+		return c.create(m, s)
+	}
+	if err := c.need(string(m.Node.Type)+":update", m.Node); err != nil {
+		return err
+	}
+	if s.node.Props.Bool("system") {
+		e := graph.Errorf(graph.Denied, "%s belongs to Trellis itself and cannot be changed", m.Node)
+		e.Ref = m.Node
+		return e
+	}
+	base := draft{props: s.node.Props}
+	if !Known(m.Node.Type) {
+		if base.parents = s.parents; base.parents == nil {
+			base.parents = c.auth.Parents(m.Node)
+		}
+	}
+	d, err := decode(m.Node.Type, m.Data, &base, m.Op != OpPut)
+	if err != nil {
+		return inData(err)
+	}
+	c.pin(m, s)
+	if err := c.fill(m.Node, &d); err != nil {
+		return err
+	}
+	switch {
+	case m.Node.Type == Role:
+		err = c.editRole(m.Node, base.props, d.props)
+	case m.Node.Type == ResourceType:
+		err = c.editType(m.Node, base.props, d.props)
+	case !Known(m.Node.Type):
+		err = c.move(m.Node, base.parents, &d)
+	}
+	if err != nil {
+		return err
+	}
+	c.store(m.Node, s, d.props)
+	return nil
+}
+
+// editable refuses mutations of nodes that callers never write themselves.
+func (c *compiler) editable(m *Mutation, s *state) error {
+	t := m.Node.Type
+	switch {
+	case t == Permission:
+		return wrong("/node", "permissions are made by their resource types")
+	case Known(t) && shapes[t] == nil:
+		return wrong("/node", "%s nodes are not written this way", t)
+	case !Known(t):
+		rt, err := c.state(graph.Ref{Type: ResourceType, ID: string(t)})
+		if err != nil {
+			return err
+		}
+		if rt.node == nil {
+			return wrong("/node", "there is no resource type %s", t)
+		}
+	}
+	// What a caller may not see must not be told apart from what is not there.
+	if s.node != nil && m.Op == OpCreate {
+		if c.check(string(t)+":read", m.Node) {
+			return &graph.Error{Kind: graph.Exists, Msg: m.Node.String() + " exists already", Ref: m.Node, Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
+		}
+		return &graph.Error{Kind: graph.Exists, Msg: "this id is taken", Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
+	}
+	if s.node == nil && (m.Op == OpPatch || m.IfMatch != 0) {
+		return &graph.Error{Kind: graph.NotFound, Msg: m.Node.String() + " does not exist", Ref: m.Node}
+	}
+	return nil
+}
+
+// pin ties the batch to the revision of the node that the compiler saw, or
+// to the one the caller insists on.
+func (c *compiler) pin(m *Mutation, s *state) {
+	if m.IfMatch != 0 {
+		c.add(graph.RequireAt(m.Node, m.IfMatch))
+		s.fixed = true
+	}
+	if s.stored && !s.fixed {
+		s.fixed = true
+		c.guard(graph.RequireAt(m.Node, s.node.Revision))
+	}
+}
+
+// store adds the step that writes the node and remembers it for the
+// mutations that follow.
+func (c *compiler) store(r graph.Ref, s *state, props graph.Props) {
+	n := graph.Node{Ref: r, Names: names(r, props), Props: props}
+	c.add(graph.Put(n))
+	s.node = &n
+}
+
+// names returns the unique keys of a node.
+func names(r graph.Ref, p graph.Props) []string {
+	var out []string
+	if e := p.String("email"); e != "" {
+		out = append(out, EmailName(e))
+	}
+	if s := p.String("slug"); s != "" {
+		out = append(out, SlugName(r.Type, p.String("organization"), s))
+	}
+	return out
+}
+
+// EmailName is the unique name under which a user with this address is found.
+func EmailName(address string) string { return "email:" + strings.ToLower(address) }
+
+// SlugName is the unique name of a slug: of its type, within the
+// organization if there is one.
+func SlugName(t graph.Type, org, slug string) string {
+	if org != "" {
+		return "slug:" + string(t) + ":" + org + "/" + slug
+	}
+	return "slug:" + string(t) + ":" + slug
+}
+
+// fill gives defaults that depend on other fields.
+func (c *compiler) fill(r graph.Ref, d *draft) error {
+	if !slices.ContainsFunc(Describe(r.Type), func(f FieldInfo) bool { return f.Kind == Slug }) || d.props.String("slug") != "" {
+		return nil
+	}
+	slug := slugOf(d.props.String("name"))
+	if s := slugOf(r.ID); s != "" && !isUUID(r.ID) || slug == "" {
+		slug = s
+	}
+	if slug == "" {
+		return wrong("/data/slug", "no slug can be made of the id or the name: give one")
+	}
+	d.props["slug"] = slug
+	return nil
+}
+
+func isUUID(s string) bool {
+	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-'
+}
+
+// create makes a node below its parents.
+func (c *compiler) create(m *Mutation, s *state) error {
+	r := m.Node
+	d, err := decode(r.Type, m.Data, nil, false)
+	if err != nil {
+		return inData(err)
+	}
+	parents, err := c.parentsOf(r, &d)
+	if err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := c.need(string(r.Type)+":create", p); err != nil {
+			return err
+		}
+	}
+	if err := c.fill(r, &d); err != nil {
+		return err
+	}
+	s.made, s.parents = true, parents
+	if m.Op == OpCreate {
+		c.add(graph.RequireAbsent(r))
+	} else {
+		c.guard(graph.RequireAbsent(r))
+	}
+	if !Known(r.Type) {
+		// A type that is deleted at the same moment must not leave this behind.
+		c.add(graph.Require(graph.Ref{Type: ResourceType, ID: string(r.Type)}))
+	}
+	switch r.Type {
+	case Role:
+		err = c.makeRole(r, d.props)
+	case ResourceType:
+		err = c.makeType(r, d.props)
+	}
+	if err != nil {
+		return err
+	}
+	c.store(r, s, d.props)
+	for _, p := range parents {
+		if p.Type == r.Type {
+			c.add(graph.RequireAcyclic(r, graph.ChildOf, p))
+		}
+		c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: r, Kind: graph.ChildOf, To: p}}))
+	}
+	switch r.Type {
+	case Role:
+		c.linkRole(r, nil, d.props)
+	case ResourceType:
+		c.linkType(r, nil, d.props)
+	}
+	c.firstGrants(r, parents)
+	return nil
+}
+
+// firstGrants gives a newborn to itself, if it is somebody, and to its maker,
+// unless the maker holds everything there anyway.
+func (c *compiler) firstGrants(r graph.Ref, parents []graph.Ref) {
+	give := func(subject graph.Ref, role string) {
+		c.add(graph.Link(graph.Edge{
+			EdgeKey: graph.EdgeKey{From: subject, Kind: graph.CanAccess, To: r, Key: role},
+			Props:   graph.Props{graph.PropRole: role, graph.PropGrantedBy: c.caller.Subject.String()},
+		}))
+	}
+	if r.Type == User || r.Type == ServiceAccount {
+		give(r, RoleSelf)
+	}
+	if !owned(r.Type) || slices.ContainsFunc(parents, func(p graph.Ref) bool { return len(c.missing(p, []string{"*"})) == 0 }) {
+		return
+	}
+	give(c.caller.Subject, RoleOwner)
+}
+
+// parentsOf returns what a new node is put under, after checking that it may
+// be there at all.
+func (c *compiler) parentsOf(r graph.Ref, d *draft) ([]graph.Ref, error) {
+	if !Known(r.Type) {
+		return d.parents, c.allowedParents(r, d.parents)
+	}
+	if org := d.props.String("organization"); org != "" {
+		return []graph.Ref{{Type: Organization, ID: org}}, nil
+	}
+	if r.Type == Role || r.Type == ResourceType {
+		return []graph.Ref{Vocabulary}, nil
+	}
+	return []graph.Ref{graph.Root}, nil
+}
+
+func (c *compiler) allowedParents(r graph.Ref, parents []graph.Ref) error {
+	rt, err := c.state(graph.Ref{Type: ResourceType, ID: string(r.Type)})
+	if err != nil {
+		return err
+	}
+	if rt.node == nil {
+		return wrong("/node", "there is no resource type %s", r.Type)
+	}
+	allowed := rt.node.Props.Strings("parents")
+	for _, p := range parents {
+		if !slices.Contains(allowed, string(p.Type)) {
+			return wrong("/data/parents", "a %s cannot have a %s as parent; allowed: %s", r.Type, p.Type, strings.Join(allowed, ", "))
+		}
+		if p == r {
+			return &graph.Error{Kind: graph.Cycle, Msg: fmt.Sprintf("%s cannot be its own parent", r), Ref: r}
+		}
+	}
+	return nil
+}
+
+// move changes the parents of a resource.
+func (c *compiler) move(r graph.Ref, was []graph.Ref, d *draft) error {
+	if d.parents == nil {
+		return wrong("/data/parents", "is required")
+	}
+	if err := c.allowedParents(r, d.parents); err != nil {
+		return err
+	}
+	moved := false
+	for _, p := range d.parents {
+		if slices.Contains(was, p) {
+			continue
+		}
+		if err := c.need(string(r.Type)+":create", p); err != nil {
+			return err
+		}
+		if err := c.coverFlow(r, p); err != nil {
+			return err
+		}
+		moved = true
+		c.fixRoles()
+		c.add(graph.RequireAcyclic(r, graph.ChildOf, p))
+		c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: r, Kind: graph.ChildOf, To: p}}))
+	}
+	for _, p := range was {
+		if !slices.Contains(d.parents, p) {
+			moved = true
+			c.add(graph.Unlink(graph.EdgeKey{From: r, Kind: graph.ChildOf, To: p}))
+		}
+	}
+	if moved {
+		c.nodes[r].parents = d.parents
+		c.add(graph.Touch(r))
+	}
+	return nil
+}
+
+// inData moves the pointers of an Invalid error below /data.
+func inData(err error) error {
+	if e, ok := err.(*graph.Error); ok {
+		if len(e.Fields) == 0 {
+			e.Fields = []graph.Field{{Msg: e.Msg}}
+		}
+		for i := range e.Fields {
+			e.Fields[i].Pointer = "/data" + e.Fields[i].Pointer
+		}
+	}
+	return err
+}
