@@ -1,0 +1,268 @@
+// Package config reads the settings of the server: from environment variables
+// TRELLIS_…, and from a file of the same names for what the environment does
+// not set. It owns the list of settings with their defaults and their
+// documentation, and promises that every mistake is reported at once, with a
+// sentence that says what to write, and that a secret is never printed.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Env looks up an environment variable.
+type Env func(string) string
+
+// Config is what is in force.
+type Config struct {
+	Listen        string
+	Data          string
+	GraphURL      string
+	SecretKey     string
+	BootstrapKey  string
+	LogLevel      slog.Level
+	LogFormat     string
+	MaxBody       int64
+	HeaderTimeout time.Duration
+	ReadTimeout   time.Duration
+	WriteTimeout  time.Duration
+	IdleTimeout   time.Duration
+	DrainTimeout  time.Duration
+	Metrics       bool
+
+	values []Value
+}
+
+// Value is one setting as it is in force.
+type Value struct {
+	Setting
+	// Text is the value as written, masked if it is secret.
+	Text string
+	// Source is "default", "environment" or the file's name.
+	Source string
+}
+
+// Values returns every setting in the order of Settings, secrets masked.
+func (c *Config) Values() []Value { return slices.Clone(c.values) }
+
+// Embedded tells whether the graph is kept in a file and not on a server.
+func (c *Config) Embedded() bool { return strings.HasPrefix(c.GraphURL, "sqlite:") }
+
+// GraphPath is the file of an embedded graph.
+func (c *Config) GraphPath() string { return strings.TrimPrefix(c.GraphURL, "sqlite:") }
+
+// SecretKeyFile is where an embedded server keeps the secret it made.
+func (c *Config) SecretKeyFile() string { return filepath.Join(c.Data, "secret.key") }
+
+// Load reads the settings. file, if not empty, takes the place of
+// TRELLIS_CONFIG. names are the names of all environment variables that are
+// set, so that a misspelt one is found. The error joins all mistakes.
+func Load(env Env, names []string, file string) (*Config, error) {
+	var problems []error
+	if file == "" {
+		file = env(ConfigFile)
+	}
+	fromFile, err := readFile(file)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	problems = append(problems, unknown(names)...)
+	c := &Config{}
+	for _, s := range Settings {
+		v := Value{Setting: s, Text: s.Default, Source: "default"}
+		if t, ok := fromFile[s.Name]; ok {
+			v.Text, v.Source = t, file
+		}
+		if t := env(s.Name); t != "" {
+			v.Text, v.Source = t, "environment"
+		}
+		if s.Name == ConfigFile {
+			v.Text = file
+		}
+		v.Text = expand(v.Text, c, env)
+		if s.set != nil {
+			if err := s.set(c, v.Text); err != nil {
+				// The value of a secret is never repeated.
+				shown := fmt.Sprintf("%q", v.Text)
+				if s.Secret {
+					shown = fmt.Sprintf("of %d characters", len(v.Text))
+				}
+				problems = append(problems, fmt.Errorf("%s (from %s) is %s: %w", s.Name, v.Source, shown, err))
+			}
+		}
+		if s.Secret {
+			v.Text = mask(v.Text)
+		}
+		if s.Name == "TRELLIS_GRAPH_URL" {
+			v.Text = maskURL(v.Text)
+		}
+		c.values = append(c.values, v)
+	}
+	if len(problems) == 0 && !c.Embedded() && c.SecretKey == "" {
+		problems = append(problems, errors.New("TRELLIS_SECRET_KEY is not set: with a graph on a server every process needs the same secret; write 32 characters or more, for example the output of: openssl rand -hex 32"))
+	}
+	return c, errors.Join(problems...)
+}
+
+// expand fills in what a default refers to.
+func expand(s string, c *Config, env Env) string {
+	if strings.HasPrefix(s, "$DATA/") || strings.HasPrefix(s, "sqlite:$DATA/") {
+		return strings.Replace(s, "$DATA", c.Data, 1)
+	}
+	if s == defaultData {
+		return dataHome(env)
+	}
+	return s
+}
+
+// dataHome is where programs of a user keep their data.
+func dataHome(env Env) string {
+	if d := env("XDG_DATA_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "trellis")
+	}
+	if d := env("HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, ".local", "share", "trellis")
+	}
+	return "data"
+}
+
+func mask(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "********"
+}
+
+// maskURL hides the password of an address, also of one that is malformed.
+func maskURL(s string) string {
+	at := strings.LastIndexByte(s, '@')
+	start := strings.Index(s, "://")
+	if start < 0 || at < start {
+		return s
+	}
+	user, _, ok := strings.Cut(s[start+3:at], ":")
+	if !ok {
+		return s
+	}
+	return s[:start+3] + user + ":********" + s[at:]
+}
+
+// client are the variables that the command line reads itself.
+var client = []string{"TRELLIS_URL", "TRELLIS_TOKEN"}
+
+// unknown reports variables that look like settings and are none. Those of
+// tests are left alone.
+func unknown(names []string) (problems []error) {
+	for _, n := range names {
+		if strings.HasPrefix(n, "TRELLIS_") && !strings.HasPrefix(n, "TRELLIS_TEST_") && !slices.Contains(client, n) && !known(n) {
+			problems = append(problems, fmt.Errorf("%s is not a setting; %s", n, nearest(n)))
+		}
+	}
+	return problems
+}
+
+func known(name string) bool {
+	return slices.ContainsFunc(Settings, func(s Setting) bool { return s.Name == name })
+}
+
+// nearest suggests a setting that shares the longest beginning or end.
+func nearest(name string) string {
+	best, score := "", 0
+	for _, s := range Settings {
+		n := 0
+		for n < len(name) && n < len(s.Name) && name[n] == s.Name[n] {
+			n++
+		}
+		for i := 1; i <= len(name) && i <= len(s.Name) && name[len(name)-i] == s.Name[len(s.Name)-i]; i++ {
+			n++
+		}
+		if n > score {
+			best, score = s.Name, n
+		}
+	}
+	return "did you mean " + best + "? `trellis config` lists them all"
+}
+
+func parseListen(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("want HOST:PORT, for example 127.0.0.1:8080, or :8080 for all addresses")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("the port must be a number from 0 to 65535, for example %s", net.JoinHostPort(host, "8080"))
+	}
+	return nil
+}
+
+func parseGraphURL(s string) error {
+	const want = "want sqlite:PATH, bolt://USER:PASSWORD@HOST:PORT or neo4j://USER:PASSWORD@HOST:PORT"
+	if path, ok := strings.CutPrefix(s, "sqlite:"); ok {
+		if path == "" || strings.HasPrefix(path, "//") {
+			return errors.New(want)
+		}
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || !slices.Contains(boltSchemes, u.Scheme) {
+		return errors.New(want)
+	}
+	return nil
+}
+
+var boltSchemes = []string{"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}
+
+func parseData(s string) error {
+	if s == "" {
+		return errors.New("write the name of a directory")
+	}
+	if info, err := os.Stat(s); err == nil && !info.IsDir() {
+		return errors.New("it is a file; write the name of a directory")
+	}
+	return nil
+}
+
+func parseKey(s string) error {
+	const least = 32
+	switch {
+	case s == "":
+		return nil
+	case len(s) < least:
+		return fmt.Errorf("want %d characters or more, for example the output of: openssl rand -hex 32", least)
+	case strings.ContainsAny(s, " \t\r\n"):
+		return errors.New("want no blanks or line ends in it")
+	}
+	return nil
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errors.New("want a time such as 500ms, 30s or 2m; 0 for no limit")
+	}
+	return d, nil
+}
+
+// parseSize reads a number of bytes: 4096, 512K, 16M, 1G.
+func parseSize(s string) (int64, error) {
+	num, shift := strings.TrimSuffix(strings.TrimSuffix(s, "B"), "i"), 0
+	for i, unit := range []string{"K", "M", "G"} {
+		if n, ok := strings.CutSuffix(num, unit); ok {
+			num, shift = n, 10*(i+1)
+			break
+		}
+	}
+	n, err := strconv.ParseInt(num, 10, 64)
+	if err != nil || n <= 0 || n > 1<<40>>shift {
+		return 0, errors.New("want a number of bytes such as 4096, 512K or 16M")
+	}
+	return n << shift, nil
+}
