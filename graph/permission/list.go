@@ -1,0 +1,264 @@
+package permission
+
+import (
+	"slices"
+	"unsafe"
+)
+
+// An entry is one end of an edge as the other end keeps it: the node it leads
+// to in the upper half, what the edge says (see attr) in the lower.
+type entry = uint64
+
+func entryOf(node, attr uint32) entry { return uint64(node)<<32 | uint64(attr) }
+func nodeOf(e entry) uint32           { return uint32(e >> 32) }
+func attrOf(e entry) uint32           { return uint32(e) }
+
+// list is a bag of entries in 16 bytes: a packed array while it is short, a
+// trie beyond shortMax. A copy of a list stays what it was: adding writes only
+// behind the end that copies know, removing copies.
+type list struct {
+	p unsafe.Pointer // *entry, or *trie if c is isTrie
+	n uint32         // entries of the array
+	c uint32         // room in the array
+}
+
+const (
+	// shortMax is where scanning starts to cost more than a lookup by hash.
+	shortMax = 64
+	isTrie   = ^uint32(0)
+)
+
+// packed makes a list of an array that the list owns from then on.
+func packed(s []entry) list {
+	if len(s) == 0 {
+		return list{}
+	}
+	return list{p: unsafe.Pointer(unsafe.SliceData(s)), n: uint32(len(s)), c: uint32(len(s))}
+}
+
+// short returns the entries of a list that is no trie.
+func (l list) short() []entry { return unsafe.Slice((*entry)(l.p), l.n) }
+
+// trie returns the trie of a list that has become one, else nil.
+func (l list) trie() *trie {
+	if l.c != isTrie {
+		return nil
+	}
+	return (*trie)(l.p)
+}
+
+func (l list) len() int {
+	if t := l.trie(); t != nil {
+		return t.n
+	}
+	return int(l.n)
+}
+
+// each calls yield with every entry until it returns false.
+func (l list) each(yield func(entry) bool) {
+	if t := l.trie(); t != nil {
+		t.root.each(yield)
+		return
+	}
+	for _, e := range l.short() {
+		if !yield(e) {
+			return
+		}
+	}
+}
+
+func (l *list) add(e entry, edit uint64) {
+	if t := l.trie(); t != nil {
+		l.p = unsafe.Pointer(t.add(e, edit))
+		return
+	}
+	if l.n < l.c {
+		*(*entry)(unsafe.Add(l.p, uintptr(l.n)*8)) = e
+		l.n++
+		return
+	}
+	if l.n >= shortMax {
+		t := newTrie(l.short(), edit)
+		*l = list{p: unsafe.Pointer(t.add(e, edit)), c: isTrie}
+		return
+	}
+	room := max(2, int(l.n)+int(l.n)/2)
+	s := append(append(make([]entry, 0, room), l.short()...), e)
+	*l = list{p: unsafe.Pointer(unsafe.SliceData(s)), n: uint32(len(s)), c: uint32(cap(s))}
+}
+
+// remove takes one such entry out and tells whether there was one.
+func (l *list) remove(e entry, edit uint64) bool {
+	if t := l.trie(); t != nil {
+		t, ok := t.remove(e, edit)
+		if !ok {
+			return false
+		}
+		l.p = unsafe.Pointer(t)
+		if t.n <= shortMax/2 {
+			s := make([]entry, 0, t.n)
+			t.root.each(func(e entry) bool { s = append(s, e); return true })
+			*l = packed(s)
+		}
+		return true
+	}
+	s := l.short()
+	i := slices.Index(s, e)
+	if i < 0 {
+		return false
+	}
+	*l = packed(append(append(make([]entry, 0, len(s)-1), s[:i]...), s[i+1:]...))
+	return true
+}
+
+// sets is the list of the sets a node is a direct member of, followed, when
+// the node has members itself, by every set that those lead to.
+type sets struct {
+	p      unsafe.Pointer
+	direct uint32
+	total  uint32
+}
+
+func setsOf(all []entry, direct int) sets {
+	if len(all) == 0 {
+		return sets{}
+	}
+	return sets{unsafe.Pointer(unsafe.SliceData(all)), uint32(direct), uint32(len(all))}
+}
+
+// near returns the direct memberships.
+func (s sets) near() []entry { return unsafe.Slice((*entry)(s.p), s.direct) }
+
+// all returns the closure. Its expiries are those of the widest path: the
+// path that holds longest.
+func (s sets) all() []entry { return unsafe.Slice((*entry)(s.p), s.total) }
+
+// trie is a persistent hash trie from node to attr, several per node allowed.
+type trie struct {
+	root *branch
+	n    int
+}
+
+const (
+	twigBits  = 4
+	twigCount = 1 << twigBits
+	leafMax   = 24
+	trieDepth = 32 / twigBits
+)
+
+type branch struct {
+	twigs [twigCount]twig
+	edit  uint64
+}
+
+type twig struct {
+	kids *branch
+	leaf []entry
+}
+
+// spread is a bijection, so that two nodes always part somewhere below.
+func spread(node uint32) uint32 {
+	node ^= node >> 16
+	node *= 0x7feb352d
+	node ^= node >> 15
+	node *= 0x846ca68b
+	return node ^ node>>16
+}
+
+func newTrie(s []entry, edit uint64) *trie {
+	t := &trie{root: &branch{edit: edit}}
+	for _, e := range s {
+		t.root.add(e, spread(nodeOf(e)), 0, edit)
+	}
+	t.n = len(s)
+	return t
+}
+
+// find returns the leaf that holds the node's entries, among others.
+func (t *trie) find(node uint32) []entry {
+	h := spread(node)
+	w := &t.root.twigs[h&(twigCount-1)]
+	for w.kids != nil {
+		h >>= twigBits
+		w = &w.kids.twigs[h&(twigCount-1)]
+	}
+	return w.leaf
+}
+
+func (t *trie) add(e entry, edit uint64) *trie {
+	root := t.root.own(edit)
+	root.add(e, spread(nodeOf(e)), 0, edit)
+	return &trie{root, t.n + 1}
+}
+
+func (t *trie) remove(e entry, edit uint64) (*trie, bool) {
+	if !slices.Contains(t.find(nodeOf(e)), e) {
+		return t, false
+	}
+	root := t.root.own(edit)
+	root.remove(e, spread(nodeOf(e)), edit)
+	return &trie{root, t.n - 1}, true
+}
+
+func (b *branch) own(edit uint64) *branch {
+	if b.edit == edit {
+		return b
+	}
+	c := *b
+	c.edit = edit
+	return &c
+}
+
+func (b *branch) add(e entry, h uint32, depth int, edit uint64) {
+	w := &b.twigs[h&(twigCount-1)]
+	if w.kids != nil {
+		w.kids = w.kids.own(edit)
+		w.kids.add(e, h>>twigBits, depth+1, edit)
+		return
+	}
+	if len(w.leaf) < leafMax || depth == trieDepth-1 {
+		w.leaf = append(w.leaf, e)
+		return
+	}
+	kids := &branch{edit: edit}
+	for _, old := range append(w.leaf[:len(w.leaf):len(w.leaf)], e) {
+		kids.add(old, spread(nodeOf(old))>>((depth+1)*twigBits), depth+1, edit)
+	}
+	*w = twig{kids: kids}
+}
+
+func (b *branch) remove(e entry, h uint32, edit uint64) {
+	w := &b.twigs[h&(twigCount-1)]
+	if w.kids != nil {
+		w.kids = w.kids.own(edit)
+		w.kids.remove(e, h>>twigBits, edit)
+		return
+	}
+	i := slices.Index(w.leaf, e)
+	w.leaf = append(append(make([]entry, 0, len(w.leaf)), w.leaf[:i]...), w.leaf[i+1:]...)
+}
+
+func (b *branch) each(yield func(entry) bool) bool {
+	for i := range b.twigs {
+		w := &b.twigs[i]
+		if w.kids != nil {
+			if !w.kids.each(yield) {
+				return false
+			}
+			continue
+		}
+		for _, e := range w.leaf {
+			if !yield(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// longList returns an empty list that is a trie already.
+func longList(edit uint64) list {
+	return list{p: unsafe.Pointer(newTrie(nil, edit)), c: isTrie}
+}
+
+func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
