@@ -24,20 +24,23 @@ type Env func(string) string
 
 // Config is what is in force.
 type Config struct {
-	Listen        string
-	Data          string
-	GraphURL      string
-	SecretKey     string
-	BootstrapKey  string
-	LogLevel      slog.Level
-	LogFormat     string
-	MaxBody       int64
-	HeaderTimeout time.Duration
-	ReadTimeout   time.Duration
-	WriteTimeout  time.Duration
-	IdleTimeout   time.Duration
-	DrainTimeout  time.Duration
-	Metrics       bool
+	Listen         string
+	Data           string
+	GraphURL       string
+	SecretKey      string
+	BootstrapKey   string
+	LogLevel       slog.Level
+	LogFormat      string
+	AccessLog      bool
+	MaxBody        int64
+	MaxBatchBody   int64
+	RequestTimeout time.Duration
+	HeaderTimeout  time.Duration
+	ReadTimeout    time.Duration
+	WriteTimeout   time.Duration
+	IdleTimeout    time.Duration
+	DrainTimeout   time.Duration
+	Metrics        bool
 
 	values []Value
 }
@@ -245,8 +248,8 @@ func parseKey(s string) error {
 
 func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, errors.New("want a time such as 500ms, 30s or 2m; 0 for no limit")
+	if err != nil || d <= 0 {
+		return 0, errors.New("want a time such as 500ms, 30s or 2m")
 	}
 	return d, nil
 }
@@ -261,8 +264,18 @@ func parseSize(s string) (int64, error) {
 		}
 	}
 	n, err := strconv.ParseInt(num, 10, 64)
-	if err != nil || n <= 0 || n > 1<<40>>shift {
-		return 0, errors.New("want a number of bytes such as 4096, 512K or 16M")
+	if err != nil || n<<shift < 4096 || n > 1<<40>>shift {
+		return 0, errors.New("want a number of bytes, 4096 or more, such as 4096, 512K or 16M")
 	}
 	return n << shift, nil
+}
+
+func parseBool(s string) (bool, error) {
+	switch s {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, errors.New("want true or false")
 }

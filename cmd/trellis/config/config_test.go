@@ -33,7 +33,7 @@ func TestDefaultsAreEnough(t *testing.T) {
 	if c.Data != "/home/ann/.local/share/trellis" || c.GraphPath() != c.Data+"/graph.db" || !c.Embedded() {
 		t.Errorf("data %s, graph %s", c.Data, c.GraphURL)
 	}
-	if c.Listen != "127.0.0.1:8080" || c.LogLevel != slog.LevelInfo || c.MaxBody != 16<<20 || c.ReadTimeout != 30*time.Second || !c.Metrics {
+	if c.Listen != "127.0.0.1:8080" || c.LogLevel != slog.LevelInfo || c.MaxBody != 1<<20 || c.ReadTimeout != 30*time.Second || !c.Metrics {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 )
 
@@ -73,14 +72,24 @@ var Settings = []Setting{
 		},
 	},
 	{
-		Name: "TRELLIS_MAX_BODY", Default: "16M",
-		Doc: "Largest body of a request, in bytes; K, M and G may follow the number. A batch of 10,000 changes has about 3 MB.",
-		set: func(c *Config, s string) (err error) {
-			if c.MaxBody, err = parseSize(s); err == nil && c.MaxBody < 4096 {
-				err = errors.New("want 4K or more")
-			}
-			return err
-		},
+		Name: "TRELLIS_ACCESS_LOG", Default: "false",
+		Doc: "Whether to log one line for every request: true or false.",
+		set: func(c *Config, s string) (err error) { c.AccessLog, err = parseBool(s); return err },
+	},
+	{
+		Name: "TRELLIS_MAX_BODY", Default: "1M",
+		Doc: "Largest body of a request, in bytes; K, M and G may follow the number.",
+		set: func(c *Config, s string) (err error) { c.MaxBody, err = parseSize(s); return err },
+	},
+	{
+		Name: "TRELLIS_MAX_BATCH_BODY", Default: "16M",
+		Doc: "Largest body of a batch of changes. 10,000 changes have about 3M.",
+		set: func(c *Config, s string) (err error) { c.MaxBatchBody, err = parseSize(s); return err },
+	},
+	{
+		Name: "TRELLIS_REQUEST_TIMEOUT", Default: "30s",
+		Doc: "How long the server works on one request before it gives up. Streams are not bound by it.",
+		set: func(c *Config, s string) (err error) { c.RequestTimeout, err = parseDuration(s); return err },
 	},
 	{
 		Name: "TRELLIS_HEADER_TIMEOUT", Default: "5s",
@@ -110,12 +119,7 @@ var Settings = []Setting{
 	{
 		Name: "TRELLIS_METRICS", Default: "true",
 		Doc: "Whether /metrics answers, in the format of Prometheus and without a credential: true or false.",
-		set: func(c *Config, s string) (err error) {
-			if c.Metrics, err = strconv.ParseBool(s); err != nil {
-				err = errors.New("want true or false")
-			}
-			return err
-		},
+		set: func(c *Config, s string) (err error) { c.Metrics, err = parseBool(s); return err },
 	},
 }
 
