@@ -88,7 +88,7 @@ func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, E
 		out: map[Ref][]*edgeSlot{}, in: map[Ref][]*edgeSlot{}, whole: map[Around]bool{},
 		last: map[EdgeKey]Revision{}, asked: map[EdgeKey]bool{},
 	}
-	if err := p.prefetch(group); err != nil {
+	if err := p.load(p.wants(group)); err != nil {
 		return nil, Effects{}, err
 	}
 	results := make([]Result, len(group))
@@ -160,9 +160,16 @@ type planner struct {
 	touchedNames []*nameSlot
 }
 
-// prefetch asks in one go for all that the steps of a group will look at
-// first: an engine behind a network pays by the question.
-func (p *planner) prefetch(group []Batch) error {
+// Wants lists all that the steps of a group will look at first. If that is
+// not empty, it is what Plan asks tx for before anything else, so an engine
+// behind a network can fetch it together with the lock and the head.
+func Wants(group []Batch) Want {
+	p := planner{whole: map[Around]bool{}, asked: map[EdgeKey]bool{}}
+	return p.wants(group)
+}
+
+// wants is Wants; it marks as asked for what has to be asked for only once.
+func (p *planner) wants(group []Batch) Want {
 	var w Want
 	seenNode, seenEdge, seenName := map[Ref]bool{}, map[EdgeKey]bool{}, map[string]bool{}
 	node := func(r Ref) {
@@ -211,7 +218,7 @@ func (p *planner) prefetch(group []Batch) error {
 			}
 		}
 	}
-	return p.load(w)
+	return w
 }
 
 // load asks the engine and files what it found; what was asked for and not
