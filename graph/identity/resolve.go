@@ -20,7 +20,8 @@ func (s *Service) Resolve(ctx context.Context, t graph.Type, org graph.Ref, idOr
 	if r.Validate() != nil {
 		return graph.Ref{}, none
 	}
-	if s.authority().Exists(r) {
+	a := s.authority()
+	if a.Exists(r) && (org.IsZero() || a.Within(r, org)) {
 		return r, nil
 	}
 	var name string
@@ -34,12 +35,12 @@ func (s *Service) Resolve(ctx context.Context, t graph.Type, org graph.Ref, idOr
 	default:
 		name = SlugName(t, "", idOrSlug)
 	}
-	a, err := s.graph.Store().Ask(ctx, graph.Question{Name: graph.NodesByName, Names: []string{name}, Limit: 1})
+	found, err := s.graph.Store().Ask(ctx, graph.Question{Name: graph.NodesByName, Names: []string{name}, Limit: 1})
 	if err != nil {
 		return graph.Ref{}, err
 	}
-	if len(a.Nodes) == 0 || a.Nodes[0].Ref.Type != t {
+	if len(found.Nodes) == 0 || found.Nodes[0].Ref.Type != t {
 		return graph.Ref{}, none
 	}
-	return a.Nodes[0].Ref, nil
+	return found.Nodes[0].Ref, nil
 }
