@@ -13,7 +13,7 @@ FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/trellis /usr/bin/trellis
 # Owned by the unprivileged user, so that a fresh volume is, too.
 COPY --from=build --chown=nonroot:nonroot /out/data /data
-ENV TRELLIS_LISTEN=:8080 TRELLIS_DATA_DIR=/data
+ENV TRELLIS_LISTEN=:8080 TRELLIS_DATA=/data
 VOLUME /data
 EXPOSE 8080
 USER nonroot

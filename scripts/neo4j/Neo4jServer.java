@@ -12,7 +12,7 @@ import org.neo4j.dbms.api.DatabaseManagementServiceBuilder;
  * <p>Usage: java -cp 'lib/*' Neo4jServer.java HOME CONF PORT
  *
  * <p>HOME holds data and logs, CONF is a neo4j.conf, PORT is listened on at 127.0.0.1 alone. With
- * TRELLIS_NEO4J_PASSWORD set, clients must log in as neo4j with it (the password is set at every
+ * TRELLIS_SERVICES_NEO4J_PASSWORD set, clients must log in as neo4j with it (the password is set at every
  * start, so there is no first-login change); without it anyone who reaches the port may do anything.
  */
 class Neo4jServer {
@@ -21,7 +21,7 @@ class Neo4jServer {
       System.err.println("usage: Neo4jServer HOME CONF PORT");
       System.exit(2);
     }
-    String password = System.getenv().getOrDefault("TRELLIS_NEO4J_PASSWORD", "");
+    String password = System.getenv().getOrDefault("TRELLIS_SERVICES_NEO4J_PASSWORD", "");
     DatabaseManagementService dbms =
         new DatabaseManagementServiceBuilder(Path.of(args[0]))
             .loadPropertiesFromFile(Path.of(args[1]))

@@ -33,7 +33,7 @@ neo4j_install() {
 }
 
 neo4j_start() { # HOME PORT
-  local heap=${TRELLIS_NEO4J_HEAP:-1g}
+  local heap=${TRELLIS_SERVICES_NEO4J_HEAP:-1g}
   # The opened packages are those Neo4j's own start script opens.
   launch neo4j java "-Xms$heap" "-Xmx$heap" -XX:+UseG1GC -XX:+ExitOnOutOfMemoryError \
     --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED \
