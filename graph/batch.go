@@ -155,7 +155,7 @@ func (s *Step) validate() error {
 		names := slices.Clone(s.Node.Names)
 		slices.Sort(names)
 		s.Node.Names = slices.Compact(names)
-		for _, n := range names {
+		for _, n := range s.Node.Names {
 			if n == "" || len(n) > MaxName || !Printable(n) {
 				return Errorf(Invalid, "%s cannot be a name: want 1 to %d bytes of printable UTF-8", quote(n), MaxName)
 			}

@@ -1,30 +1,32 @@
 package sqlitegraph_test
 
 import (
-	"context"
+	"path/filepath"
 	"testing"
-	"time"
 
 	"trellis/graph"
+	"trellis/graph/graphtest"
 	"trellis/graph/sqlitegraph"
 )
 
-func TestSmoke(t *testing.T) {
-	s, err := sqlitegraph.Open(t.TempDir()+"/a b%3f?.db", sqlitegraph.Options{})
-	if err != nil {
-		t.Fatal(err)
+func place(t *testing.T) graphtest.Place {
+	// A name that a careless connection string would misread.
+	path := filepath.Join(t.TempDir(), "a b%3f?&#.db")
+	return func(t *testing.T) graph.Store {
+		t.Helper()
+		s, err := sqlitegraph.Open(path, sqlitegraph.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
-	defer s.Close()
-	ctx := context.Background()
-	u, g := graph.Ref{Type: "user", ID: "a"}, graph.Ref{Type: "group", ID: "g/1"}
-	res, err := s.Commit(ctx, []graph.Batch{{ID: "1", Time: time.UnixMilli(1000).UTC(), Steps: []graph.Step{graph.Put(graph.Node{Ref: u, Names: []string{"email:x"}}), graph.Put(graph.Node{Ref: g}), graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: u, Kind: graph.MemberOf, To: g}})}}})
-	t.Log(res, err)
-	t.Log(s.Info(ctx))
-	t.Log(s.Nodes(ctx, []graph.Ref{u, g}))
-	t.Log(s.Ask(ctx, graph.Question{Name: graph.EdgesTo, Ref: g, Kind: graph.MemberOf, Limit: 10}))
-	t.Log(s.Changes(ctx, 0, 10))
-	t.Log(s.Check(ctx, graph.CheckQuery{Subject: u, Resource: g, Permission: "x:y"}))
-	t.Log(s.Claim(ctx, graph.Claim{Consumer: "audit", Holder: "h", TTL: time.Second, Cursor: -1, Now: time.Now()}))
-	t.Log(s.Trim(ctx, time.Now()))
-	t.Log(s.Info(ctx))
+}
+
+func TestStore(t *testing.T) {
+	graphtest.Run(t, graphtest.Engine{Place: place, Parallel: true})
+}
+
+// The way a server's one database is used.
+func TestStoreShared(t *testing.T) {
+	graphtest.Run(t, graphtest.Engine{Place: place})
 }
