@@ -17,5 +17,7 @@ ENV TRELLIS_LISTEN=:8080 TRELLIS_DATA=/data
 VOLUME /data
 EXPOSE 8080
 USER nonroot
+# The image has no shell and no curl: the binary asks the server's /livez itself.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/bin/trellis", "health"]
 ENTRYPOINT ["/usr/bin/trellis"]
 CMD ["serve"]
