@@ -18,6 +18,6 @@ VOLUME /data
 EXPOSE 8080
 USER nonroot
 # The image has no shell and no curl: the binary asks the server's /livez itself.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/bin/trellis", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/bin/trellis", "healthcheck"]
 ENTRYPOINT ["/usr/bin/trellis"]
 CMD ["serve"]
