@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -133,9 +134,11 @@ func (b *Batch) Validate() error {
 	}
 	for i := range b.Steps {
 		if err := b.Steps[i].validate(); err != nil {
-			e := err.(*Error)
-			e.Step = i
-			return e
+			var e *Error
+			if errors.As(err, &e) {
+				e.Step = i
+			}
+			return err
 		}
 	}
 	return nil
