@@ -1,0 +1,12 @@
+// Reads the change records after a revision, in order. The first row is the store's and has no record.
+// Parameters: after, limit
+// Columns: importing, head, oldest, revision, data (JSON) or packed (the same, gzip)
+MATCH (store:_Store {key: 'store'})
+RETURN store.importing AS importing, store.head AS head, store.oldest AS oldest, null AS revision, null AS data, null AS packed
+UNION ALL
+CALL () {
+  MATCH (c:_Change)
+  WHERE c.revision > $after
+  RETURN c ORDER BY c.revision LIMIT $limit
+}
+RETURN null AS importing, null AS head, null AS oldest, c.revision AS revision, c.data AS data, c.packed AS packed

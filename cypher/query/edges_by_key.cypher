@@ -1,0 +1,13 @@
+// Lists the edges of a kind with a key, by their ends, a page at a time.
+// Parameters: kind, key, after_from_type, after_from_id, after_to_type, after_to_id, limit
+// Columns: importing, edges [[from type, from id, to type, to id, properties]]
+MATCH (store:_Store {key: 'store'})
+CALL () {
+  MATCH (a)-[r:$($kind)]->(b)
+  WHERE r.key = $key
+    AND (a.type > $after_from_type OR a.type = $after_from_type AND (a.id > $after_from_id OR a.id = $after_from_id
+    AND (b.type > $after_to_type OR b.type = $after_to_type AND b.id > $after_to_id)))
+  WITH a, b, r ORDER BY a.type, a.id, b.type, b.id LIMIT $limit
+  RETURN collect([a.type, a.id, b.type, b.id, properties(r)]) AS edges
+}
+RETURN store.importing AS importing, edges

@@ -1,0 +1,19 @@
+// Creates edges of one kind, once, if the import still has its claim. A count below the number of
+// rows tells that an end is missing.
+// Parameters: import (its id), batch (number), kind, rows [{from, to, props}]
+// Columns: fresh (not created before), count
+MATCH (store:_Store {key: 'store', importing: $import})
+SET store.lock = 1
+WITH store
+WITH store, coalesce(store.imported, 0) < $batch AS fresh
+SET store.imported = $batch
+WITH fresh
+CALL (fresh) {
+  UNWIND CASE WHEN fresh THEN $rows ELSE [] END AS row
+  MATCH (a:Entity {key: row.from})
+  MATCH (b:Entity {key: row.to})
+  CREATE (a)-[r:$($kind)]->(b)
+  SET r = row.props
+  RETURN count(*) AS count
+}
+RETURN fresh, count

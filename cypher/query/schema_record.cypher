@@ -1,0 +1,5 @@
+// Records that a schema file was run. Twice is harmless.
+// Parameters: number, name, now (Unix ms)
+// Columns: none
+MERGE (v:_Schema {number: $number})
+ON CREATE SET v.name = $name, v.applied_at = $now
