@@ -66,7 +66,7 @@ func (s *Service) try(ctx context.Context, caller Caller, muts []Mutation, o App
 		}
 		return Outcome{}, again, err
 	}
-	return Outcome{Revision: r.Revision, Changed: r.Change != nil, Results: effects(muts, r.Change), Change: r.Change}, false, nil
+	return Outcome{Revision: r.Revision, Changed: r.Change != nil, Results: Effects(muts, r.Change), Change: r.Change}, false, nil
 }
 
 // friendly says in the words of the caller which field a taken name stands for.
@@ -82,8 +82,8 @@ func friendly(e *graph.Error) {
 	e.Fields = []graph.Field{{Pointer: field, Msg: e.Msg}}
 }
 
-// effects tells from the change record what became of each mutation.
-func effects(muts []Mutation, ch *graph.Change) []Effect {
+// Effects tells from the change record what became of each mutation.
+func Effects(muts []Mutation, ch *graph.Change) []Effect {
 	out := make([]Effect, len(muts))
 	nodes, edges := map[graph.Ref]Effect{}, map[graph.EdgeKey]Effect{}
 	if ch != nil {
