@@ -95,7 +95,7 @@ func Load(env Env, names []string, file string) (*Config, error) {
 		if s.set != nil {
 			if err := s.set(c, v.Text); err != nil {
 				// The value of a secret is never repeated.
-				shown := fmt.Sprintf("%q", v.Text)
+				shown := fmt.Sprintf("%q", maskURL(v.Text))
 				if s.Secret {
 					shown = fmt.Sprintf("of %d characters", len(v.Text))
 				}
@@ -145,18 +145,22 @@ func mask(s string) string {
 	return "********"
 }
 
-// maskURL hides the password of an address, also of one that is malformed.
+// maskURL hides the password of an address, and of one that is malformed
+// everything before the host.
 func maskURL(s string) string {
 	at := strings.LastIndexByte(s, '@')
-	start := strings.Index(s, "://")
-	if start < 0 || at < start {
+	if at < 0 {
 		return s
 	}
-	user, _, ok := strings.Cut(s[start+3:at], ":")
-	if !ok {
+	scheme, rest, ok := strings.Cut(s[:at], "://")
+	user, _, hasPassword := strings.Cut(rest, ":")
+	switch {
+	case !ok:
+		return "********" + s[at:]
+	case !hasPassword:
 		return s
 	}
-	return s[:start+3] + user + ":********" + s[at:]
+	return scheme + "://" + user + ":********" + s[at:]
 }
 
 // client are the variables that the command line reads itself.

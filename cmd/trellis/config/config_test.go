@@ -106,6 +106,15 @@ func TestASecretIsNeverShown(t *testing.T) {
 	}
 }
 
+func TestAMalformedAddressDoesNotShowItsPassword(t *testing.T) {
+	for _, u := range []string{"postgres://u:hush@h", "bolt:/u:hush@h", "u:hush@h", "bolt://u:hu@sh:hush@"} {
+		_, err := load(t, map[string]string{"TRELLIS_GRAPH_URL": u}, "")
+		if err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: got %v", u, err)
+		}
+	}
+}
+
 func TestAServersGraphNeedsTheSecret(t *testing.T) {
 	_, err := load(t, map[string]string{"TRELLIS_GRAPH_URL": "bolt://neo4j:x@db:7687"}, "")
 	if err == nil || !strings.Contains(err.Error(), "TRELLIS_SECRET_KEY is not set") {

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trellis/api"
+	"trellis/cmd/trellis/config"
+	"trellis/graph"
+)
+
+// maxHeader limits the head of a request, in bytes.
+const maxHeader = 64 << 10
+
+func (a *app) serveCommand() *cobra.Command {
+	var demo bool
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
+		Long: `Run the server until it is told to stop (SIGTERM or SIGINT; the second one ends
+it at once). Settings are read from the environment and from a file; see
+docs/configuration.md. The first start on an empty graph prints the key of an
+administrator once, unless TRELLIS_BOOTSTRAP_KEY is set.
+
+A graph server that is away does not keep this server from starting: /readyz
+says so, and it goes on trying.
+
+With --demo the server starts on a new graph in a temporary directory, with the
+organizations, teams and repositories of the Kubernetes project in it, and
+prints what to try. Nothing of it is kept.`,
+		Example: "  trellis serve --demo\n  TRELLIS_GRAPH_URL=neo4j://neo4j:secret@localhost:7687 TRELLIS_SECRET_KEY=$(openssl rand -hex 32) trellis serve",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if demo {
+				return a.demo(c.Context())
+			}
+			cfg, err := a.settings()
+			if err != nil {
+				return err
+			}
+			return a.serve(c.Context(), cfg, a.announceKey)
+		},
+	}
+	c.Flags().BoolVar(&demo, "demo", false, "start with the Kubernetes project's organizations in a temporary directory")
+	return a.configFlag(c)
+}
+
+func (a *app) announceKey(_ context.Context, s *server, token string) error {
+	if token != "" {
+		fmt.Fprintf(a.stdout, "The key of the first administrator, printed only this once:\n\n  export TRELLIS_URL=%s\n  export TRELLIS_TOKEN=%s\n\n", s.url, token)
+	}
+	return nil
+}
+
+// server is a running server.
+type server struct {
+	*core
+	cfg  *config.Config
+	http *http.Server
+	url  string
+	ln   net.Listener
+	end  context.CancelFunc // ends streams
+}
+
+// serve runs a server until the context ends. ready is called once the store
+// is prepared, with the first administrator's token if there is a new one.
+func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.Context, *server, string) error) error {
+	log := cfg.Logger(a.stderr)
+	s, err := a.start(cfg, log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	prepared := make(chan struct{})
+	go func() {
+		defer close(prepared)
+		if err := s.prepareAndTell(ctx, ready); err != nil {
+			cancel(err)
+		}
+	}()
+	if cfg.Embedded() {
+		// The file is here: whoever connects finds everything in place.
+		select {
+		case <-prepared:
+		case <-time.After(cfg.RequestTimeout):
+		}
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.ln) }()
+	log.Info("listening", "url", s.url, "graph", storeName(cfg), "version", version())
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
+			err = nil
+		}
+	}
+	cancel(nil)
+	err = errors.Join(err, s.drain())
+	<-prepared
+	err = errors.Join(err, s.Close())
+	log.Info("stopped")
+	return err
+}
+
+func storeName(c *config.Config) string {
+	for _, v := range c.Values() {
+		if v.Name == "TRELLIS_GRAPH_URL" {
+			return v.Text
+		}
+	}
+	return ""
+}
+
+// start opens the store and the port.
+func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
+	// The port first: when it is taken, nothing has happened yet.
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; set TRELLIS_LISTEN to another address", cfg.Listen, err)
+	}
+	k, err := openCore(cfg, log)
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	handler, err := api.New(api.Deps{
+		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Log: log,
+	}, api.Options{
+		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,
+		AccessLog: cfg.AccessLog, HideMetrics: !cfg.Metrics,
+	})
+	if err != nil {
+		ln.Close()
+		return nil, errors.Join(err, k.Close())
+	}
+	base, end := context.WithCancel(context.Background())
+	s := &server{core: k, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr()), end: end}
+	s.http = &http.Server{
+		Handler: handler, ReadHeaderTimeout: cfg.HeaderTimeout, ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout,
+		IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return base },
+	}
+	return s, nil
+}
+
+// reachable names an address that a client on this machine can use.
+func reachable(addr net.Addr) string {
+	t, ok := addr.(*net.TCPAddr)
+	if ok && t.IP.IsUnspecified() {
+		return fmt.Sprintf("127.0.0.1:%d", t.Port)
+	}
+	return addr.String()
+}
+
+// prepareAndTell prepares the store, for as long as that takes: a server that
+// is away comes back some day. Any other failure is final.
+func (s *server) prepareAndTell(ctx context.Context, ready func(context.Context, *server, string) error) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		token, err := s.prepare(ctx, s.cfg.BootstrapKey != "")
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			return ready(ctx, s, token)
+		case graph.KindOf(err) != graph.Unavailable && graph.KindOf(err) != graph.Canceled:
+			return fmt.Errorf("the graph store cannot be prepared: %w", err)
+		}
+		s.log.Warn("the graph store cannot be prepared yet", "error", err)
+		if !sleep(ctx, wait) {
+			return nil
+		}
+	}
+}
+
+// drain lets requests under way finish, for as long as the settings say.
+func (s *server) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	s.end()
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("requests were still under way and are cut off")
+		err = s.http.Close()
+	}
+	s.ln.Close() // Shutdown does not know it if Serve was never called
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return err
+}
