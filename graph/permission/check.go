@@ -9,12 +9,8 @@ import (
 // Check answers the rule of permission; see graph.CheckQuery. It allocates
 // nothing.
 func (v *View) Check(subject graph.Ref, permission string, resource graph.Ref, at time.Time) bool {
-	s := v.lookup(subject)
-	if s == 0 {
-		return false
-	}
-	r := v.lookup(resource)
-	if r == 0 {
+	s, r := v.lookups(subject, resource)
+	if s == 0 || r == 0 {
 		return false
 	}
 	w := v.policy.want(permission)

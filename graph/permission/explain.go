@@ -148,21 +148,19 @@ func (t *trace) run(subject, resource uint32, at int64) bool {
 	defer sc.free()
 	t.sets = append(make([]step, 0, 32), step{subject, 0, -1, 0})
 	sc.sets.add(subject)
-	if e := v.everyone; e != 0 && sc.sets.add(e) {
-		t.sets = append(t.sets, step{e, 0, -1, 0})
-	}
-	if a := v.authenticated; a != 0 && subject != v.everyone && sc.sets.add(a) {
-		t.sets = append(t.sets, step{a, 0, -1, 0})
-	}
 	for i := 0; i < len(t.sets); i++ {
-		if t.sets[i].from < 0 && i > 0 {
-			continue // everyone's own memberships are not the subject's
-		}
 		for _, e := range v.nodes.at(t.sets[i].node).sets.near() {
 			if v.live(attrOf(e), at) && sc.sets.add(nodeOf(e)) {
 				t.sets = append(t.sets, step{nodeOf(e), attrOf(e), int32(i), t.sets[i].far + 1})
 			}
 		}
+	}
+	// Last, because the sets these are in are not the subject's.
+	if e := v.everyone; e != 0 && sc.sets.add(e) {
+		t.sets = append(t.sets, step{e, 0, -1, 0})
+	}
+	if a := v.authenticated; a != 0 && subject != v.everyone && sc.sets.add(a) {
+		t.sets = append(t.sets, step{a, 0, -1, 0})
 	}
 	t.up = append(make([]step, 0, 16), step{resource, 0, -1, 0})
 	sc.up.add(resource)

@@ -1,5 +1,7 @@
 package permission
 
+import "unsafe"
+
 // names finds nodes by the hash of their ref: an open-addressing hash table
 // cut into pages that split one at a time (extendible hashing), so that
 // adding a name copies one page and never the whole. A slot holds the upper
@@ -28,10 +30,17 @@ type pages struct {
 }
 
 type page struct {
-	slots [pageLen]uint64
+	slots [pageLen]slot
 	edit  uint64
 	n     uint16
 	depth uint8
+}
+
+// slot keeps the address of the id too, so that comparing it need not wait
+// for the node's record to arrive from memory.
+type slot struct {
+	mark uint64 // the hash's upper half, then the node's number; 0 is free
+	id   *byte
 }
 
 func newNames(edit uint64) names {
@@ -87,21 +96,21 @@ func (n *names) writable(fp uint32, edit uint64) *page {
 	return p
 }
 
-func (n *names) add(fp, id uint32, edit uint64) {
+func (n *names) add(fp, id uint32, name string, edit uint64) {
 	p := n.writable(fp, edit)
 	for p.n >= pageFull {
 		n.split(fp, p, edit)
 		p = n.page(fp)
 	}
-	p.put(uint64(fp)<<32 | uint64(id))
+	p.put(slot{uint64(fp)<<32 | uint64(id), unsafe.StringData(name)})
 }
 
-func (p *page) put(slot uint64) {
-	i := uint32(slot>>32) & (pageLen - 1)
-	for p.slots[i] != 0 {
+func (p *page) put(s slot) {
+	i := uint32(s.mark>>32) & (pageLen - 1)
+	for p.slots[i].mark != 0 {
 		i = (i + 1) & (pageLen - 1)
 	}
-	p.slots[i] = slot
+	p.slots[i] = s
 	p.n++
 }
 
@@ -110,9 +119,9 @@ func (n *names) split(fp uint32, p *page, edit uint64) {
 		n.double(edit)
 	}
 	halves := [2]*page{{edit: edit, depth: p.depth + 1}, {edit: edit, depth: p.depth + 1}}
-	for _, s := range p.slots {
-		if s != 0 {
-			halves[s>>(63-p.depth)&1].put(s)
+	for _, s := range &p.slots {
+		if s.mark != 0 {
+			halves[s.mark>>(63-p.depth)&1].put(s)
 		}
 	}
 	// Both halves are reached by the hashes that led to p, told apart by one bit.
@@ -138,20 +147,20 @@ func (n *names) double(edit uint64) {
 func (n *names) remove(fp, id uint32, edit uint64) {
 	p := n.writable(fp, edit)
 	i := fp & (pageLen - 1)
-	for p.slots[i] != uint64(fp)<<32|uint64(id) {
-		if p.slots[i] == 0 {
+	for p.slots[i].mark != uint64(fp)<<32|uint64(id) {
+		if p.slots[i].mark == 0 {
 			return
 		}
 		i = (i + 1) & (pageLen - 1)
 	}
 	p.n--
 	// Move up whatever the gap would hide.
-	for j := (i + 1) & (pageLen - 1); p.slots[j] != 0; j = (j + 1) & (pageLen - 1) {
-		home := uint32(p.slots[j]>>32) & (pageLen - 1)
+	for j := (i + 1) & (pageLen - 1); p.slots[j].mark != 0; j = (j + 1) & (pageLen - 1) {
+		home := uint32(p.slots[j].mark>>32) & (pageLen - 1)
 		if (j-home)&(pageLen-1) >= (j-i)&(pageLen-1) {
 			p.slots[i] = p.slots[j]
 			i = j
 		}
 	}
-	p.slots[i] = 0
+	p.slots[i] = slot{}
 }

@@ -95,17 +95,32 @@ func (s *state) hash(r graph.Ref) uint32 {
 func (s *state) lookup(r graph.Ref) uint32 {
 	fp := s.hash(r)
 	p := s.names.page(fp)
-	for i := fp & (pageLen - 1); ; i = (i + 1) & (pageLen - 1) {
-		slot := p.slots[i]
-		if slot == 0 {
+	return s.find(r, fp, p, &p.slots[fp&(pageLen-1)])
+}
+
+// lookups returns the numbers of both nodes. It has both slots fetched from
+// memory at the same time.
+func (s *state) lookups(a, b graph.Ref) (uint32, uint32) {
+	fa, fb := s.hash(a), s.hash(b)
+	pa, pb := s.names.page(fa), s.names.page(fb)
+	sa, sb := &pa.slots[fa&(pageLen-1)], &pb.slots[fb&(pageLen-1)]
+	return s.find(a, fa, pa, sa), s.find(b, fb, pb, sb)
+}
+
+func (s *state) find(r graph.Ref, fp uint32, p *page, at *slot) uint32 {
+	for i := fp; ; {
+		mark := at.mark
+		if mark == 0 {
 			return 0
 		}
-		if uint32(slot>>32) != fp {
-			continue
+		if uint32(mark>>32) == fp {
+			n := s.nodes.at(uint32(mark))
+			if int(n.idLen) == len(r.ID) && unsafe.String(at.id, len(r.ID)) == r.ID && s.types[n.typ].name == r.Type {
+				return uint32(mark)
+			}
 		}
-		if n := s.nodes.at(uint32(slot)); n.name() == r.ID && s.types[n.typ].name == r.Type {
-			return uint32(slot)
-		}
+		i++
+		at = &p.slots[i&(pageLen-1)]
 	}
 }
 

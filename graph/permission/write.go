@@ -49,7 +49,7 @@ func (w *writer) newNode(t graph.Type, id string, flags uint32) uint32 {
 	}
 	*w.nodes.write(at, w.edit) = node{id: unsafe.StringData(id), idLen: uint16(len(id)), typ: w.typeFor(t), flags: flags}
 	r := graph.Ref{Type: t, ID: id}
-	w.names.add(w.hash(r), at, w.edit)
+	w.names.add(w.hash(r), at, id, w.edit)
 	w.count++
 	switch r {
 	case graph.Everyone:
