@@ -1,0 +1,143 @@
+// Package api is the HTTP face of Trellis: the route table, the handlers,
+// problem documents and OpenAPI. It is the only package that knows gin.
+//
+// It promises that every route states what it needs before it does anything,
+// that what a caller may not see cannot be told from what does not exist, that
+// a refused request wrote nothing, and that every answer names the revision it
+// was worked out at. It holds no rules of its own: those are in graph/identity
+// and graph/permission.
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trellis/auth"
+	"trellis/graph"
+	"trellis/graph/identity"
+	"trellis/graph/permission"
+)
+
+// Deps are what the API works with; all of them are required, but for those
+// that say otherwise.
+type Deps struct {
+	Graph    *graph.Graph
+	Index    *permission.Index
+	Identity *identity.Service
+	// Keys must be a replica of Graph, as must Index.
+	Keys    *auth.Keys
+	Secrets *auth.Secrets
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+	// Log takes failures and, if asked for, a line per request; slog.Default() if nil.
+	Log *slog.Logger
+	// Registry takes the metrics and is what /metrics shows; a new one if nil.
+	Registry *prometheus.Registry
+}
+
+// Options tune the API. The zero value is good.
+type Options struct {
+	// Version is shown in the OpenAPI document.
+	Version string
+	// MaxBody limits a request's body, in bytes; 1 MiB if 0.
+	MaxBody int64
+	// MaxBatchBody limits the body of POST /batch; 16 MiB if 0.
+	MaxBatchBody int64
+	// Timeout limits a request, streams apart; 30 s if 0.
+	Timeout time.Duration
+	// StaleAfter is how long the store may be silent before answers say so; 5 s if 0.
+	StaleAfter time.Duration
+	// Heartbeat is how often an idle stream of changes says that it lives; 15 s if 0.
+	Heartbeat time.Duration
+	// IdempotencyTTL is how long a repeated Idempotency-Key is recognized; 24 h if 0.
+	// The feed must keep changes as long.
+	IdempotencyTTL time.Duration
+	// AccessLog writes one line per request.
+	AccessLog bool
+	// HideMetrics takes /metrics away, for those who serve it elsewhere.
+	HideMetrics bool
+}
+
+// server is what all requests share.
+type server struct {
+	Deps
+	o       Options
+	issuer  *auth.Issuer
+	types   huma.Registry
+	openapi []byte
+	metrics *metrics
+	token   atomic.Pointer[revisionToken]
+	rows    []route
+}
+
+// New returns the handler of the whole API. It starts nothing that must be
+// stopped; streams end with their requests.
+func New(d Deps, o Options) (http.Handler, error) {
+	s, err := newServer(d, o)
+	if err != nil {
+		return nil, err
+	}
+	return s.router(), nil
+}
+
+func newServer(d Deps, o Options) (*server, error) {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	if d.Registry == nil {
+		d.Registry = prometheus.NewRegistry()
+	}
+	orElse(&o.Version, "dev")
+	orElse(&o.MaxBody, 1<<20)
+	orElse(&o.MaxBatchBody, 16<<20)
+	orElse(&o.Timeout, 30*time.Second)
+	orElse(&o.StaleAfter, 5*time.Second)
+	orElse(&o.Heartbeat, 15*time.Second)
+	orElse(&o.IdempotencyTTL, 24*time.Hour)
+	s := &server{Deps: d, o: o}
+	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
+	var err error
+	if s.metrics, err = newMetrics(d.Registry); err != nil {
+		return nil, err
+	}
+	s.rows = table()
+	s.openapi, s.types, err = describe(s.rows, o.Version)
+	return s, err
+}
+
+func orElse[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// router hangs every row of the table into gin.
+func (s *server) router() http.Handler {
+	// A switch of the whole process, which in its other position prints every route.
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	// Ids may hold encoded slashes, so routes are matched on the encoded path.
+	e.UseRawPath, e.UnescapePathValues = true, true
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.HandleMethodNotAllowed = true
+	for i := range s.rows {
+		e.Handle(s.rows[i].method, s.rows[i].ginPath(), s.serve(&s.rows[i]))
+	}
+	e.NoRoute(s.serve(&route{path: "unknown", public: "nothing is there", handle: func(*call) error {
+		return problem(http.StatusNotFound, "no-route", "there is nothing at this path")
+	}}))
+	e.NoMethod(s.serve(&route{path: "unknown", public: "nothing is there", handle: func(*call) error {
+		return problem(http.StatusMethodNotAllowed, "method-not-allowed", "the path does not know this method")
+	}}))
+	return e
+}

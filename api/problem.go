@@ -1,0 +1,216 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"trellis/auth"
+	"trellis/graph"
+)
+
+// Problem is an RFC 9457 problem document. Type is stable: programs tell
+// problems apart by it, and by nothing else.
+type Problem struct {
+	Type      string  `json:"type" doc:"What kind of problem this is; stable" example:"urn:trellis:problem:not-found"`
+	Title     string  `json:"title" doc:"The kind of problem in words"`
+	Status    int     `json:"status" doc:"The HTTP status"`
+	Detail    string  `json:"detail,omitempty" doc:"What is wrong this time"`
+	RequestID string  `json:"request_id,omitempty" doc:"The X-Request-ID of the answer"`
+	Node      string  `json:"node,omitempty" doc:"The node concerned, if there is one that the caller may see"`
+	Errors    []Fault `json:"errors,omitempty" doc:"Which parts of the input are wrong"`
+
+	cause   error
+	headers map[string]string
+}
+
+// Fault is one part of the input that is wrong.
+type Fault struct {
+	Pointer   string `json:"pointer,omitempty" doc:"JSON pointer into the body"`
+	Parameter string `json:"parameter,omitempty" doc:"The query parameter or header"`
+	Detail    string `json:"detail"`
+}
+
+// Error makes a Problem an error that handlers can return.
+func (p *Problem) Error() string { return p.Type + ": " + p.Detail }
+
+// Unwrap returns the cause, for logs.
+func (p *Problem) Unwrap() error { return p.cause }
+
+const problemType = "urn:trellis:problem:"
+
+// titles holds every kind of problem there is.
+var titles = map[string]string{
+	"malformed":             "The request cannot be read",
+	"invalid":               "The input is not valid",
+	"unauthenticated":       "The caller is not known",
+	"forbidden":             "The caller may not do this",
+	"not-found":             "There is no such thing",
+	"no-route":              "There is no such path",
+	"method-not-allowed":    "The path does not know this method",
+	"exists":                "It exists already",
+	"in-use":                "Something depends on it",
+	"cycle":                 "It would close a circle",
+	"conflict":              "It changed meanwhile",
+	"stale":                 "It is not what If-Match says",
+	"gone":                  "It is no longer kept",
+	"too-large":             "The request is too large",
+	"media-type":            "The content type is not understood",
+	"cursor":                "The cursor does not belong to this query",
+	"foreign-revision":      "The revision is of another store",
+	"future-revision":       "The revision has not happened",
+	"idempotency-mismatch":  "The idempotency key was used for another request",
+	"idempotency-forgotten": "The answer to this idempotency key is no longer kept",
+	"unavailable":           "The service cannot answer now",
+	"timeout":               "The request took too long",
+	"internal":              "Something went wrong inside",
+}
+
+func problem(status int, kind, format string, args ...any) *Problem {
+	p := &Problem{Type: problemType + kind, Title: titles[kind], Status: status, Detail: format}
+	if len(args) > 0 {
+		p.Detail = fmt.Sprintf(format, args...)
+	}
+	return p
+}
+
+// badField is about one part of the body.
+func badField(pointer, format string, args ...any) *Problem {
+	p := problem(http.StatusUnprocessableEntity, "invalid", "the body is not valid")
+	p.Errors = []Fault{{Pointer: pointer, Detail: fmt.Sprintf(format, args...)}}
+	return p
+}
+
+// badParameter is about one parameter or header.
+func badParameter(name, format string, args ...any) *Problem {
+	p := problem(http.StatusUnprocessableEntity, "invalid", "the parameters are not valid")
+	p.Errors = []Fault{{Parameter: name, Detail: fmt.Sprintf(format, args...)}}
+	return p
+}
+
+// problem turns any error into the document that the caller gets: the one
+// place where kinds of errors become statuses.
+func (c *call) problem(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	if errors.Is(err, auth.ErrNoCredential) || errors.Is(err, auth.ErrCredential) {
+		return unauthenticated(err)
+	}
+	var e *graph.Error
+	if !errors.As(err, &e) {
+		e = &graph.Error{Kind: graph.Internal, Err: err}
+	}
+	p = c.kind(e)
+	p.cause = err
+	for _, f := range e.Fields {
+		p.Errors = append(p.Errors, Fault{Pointer: f.Pointer, Detail: f.Msg})
+	}
+	if p.Node == "" && e.Kind == graph.Exists && !e.Ref.IsZero() && c.visible(e.Ref) {
+		p.Node = e.Ref.String()
+	}
+	return p
+}
+
+func (c *call) kind(e *graph.Error) *Problem {
+	switch e.Kind {
+	case graph.Invalid:
+		return problem(http.StatusUnprocessableEntity, "invalid", "%s", e.Msg)
+	case graph.NotFound:
+		return c.missing(e.Ref)
+	case graph.Denied:
+		return c.denied(e)
+	case graph.Exists:
+		return problem(http.StatusConflict, "exists", "%s", e.Msg)
+	case graph.InUse:
+		return problem(http.StatusConflict, "in-use", "%s", e.Msg)
+	case graph.Cycle:
+		return problem(http.StatusConflict, "cycle", "%s", e.Msg)
+	case graph.Stale:
+		if c.matched {
+			return problem(http.StatusPreconditionFailed, "stale", "%s", e.Msg)
+		}
+		return problem(http.StatusConflict, "conflict", "%s", e.Msg)
+	case graph.Foreign:
+		return problem(http.StatusUnprocessableEntity, "foreign-revision", "%s", e.Msg)
+	case graph.Gone:
+		return problem(http.StatusGone, "gone", "%s", e.Msg)
+	case graph.TooLarge:
+		return problem(http.StatusRequestEntityTooLarge, "too-large", "%s", e.Msg)
+	case graph.Unavailable, graph.Closed:
+		return unavailable("the graph store cannot be reached; what was asked for may or may not have happened")
+	case graph.Canceled:
+		p := problem(http.StatusServiceUnavailable, "timeout", "%s", e.Msg)
+		p.headers = map[string]string{"Retry-After": "1"}
+		return p
+	}
+	return problem(http.StatusInternalServerError, "internal", "the failure has been logged under the request id")
+}
+
+// missing says the same of what is not there and of what may not be seen.
+func (c *call) missing(r graph.Ref) *Problem {
+	name := r.String()
+	if c.named != "" && (r.IsZero() || r == c.ref) {
+		name = c.named
+	}
+	if name == "" {
+		return problem(http.StatusNotFound, "not-found", "it does not exist, or you may not see it")
+	}
+	return problem(http.StatusNotFound, "not-found", "%s does not exist, or you may not see it", name)
+}
+
+// denied is 403 about what the caller may see, 404 about what the caller asked
+// for and may not see. What comes up on the way without having been asked for
+// is not named.
+func (c *call) denied(e *graph.Error) *Problem {
+	switch {
+	case e.Ref.IsZero() || c.visible(e.Ref):
+		return problem(http.StatusForbidden, "forbidden", "%s", e.Msg)
+	case e.Ref == c.ref || bytes.Contains(c.body, []byte(e.Ref.String())) || c.inQuery(e.Ref):
+		return c.missing(e.Ref)
+	}
+	return problem(http.StatusForbidden, "forbidden", "this would give away permissions that you do not hold, on something that you may not see")
+}
+
+// visible tells whether the caller may know that the node is there.
+func (c *call) visible(r graph.Ref) bool {
+	return r == graph.Root || c.holds(string(r.Type)+":read", r)
+}
+
+func unauthenticated(err error) *Problem {
+	p := problem(http.StatusUnauthorized, "unauthenticated", "%s", err.Error())
+	p.headers = map[string]string{"WWW-Authenticate": "Bearer"}
+	if errors.Is(err, auth.ErrCredential) {
+		p.headers["WWW-Authenticate"] = `Bearer error="invalid_token"`
+	}
+	return p
+}
+
+func unavailable(format string, args ...any) *Problem {
+	p := problem(http.StatusServiceUnavailable, "unavailable", format, args...)
+	p.headers = map[string]string{"Retry-After": "1"}
+	return p
+}
+
+// write sends the document.
+func (p *Problem) write(w http.ResponseWriter, requestID string) {
+	q := *p
+	q.RequestID = requestID
+	b, err := json.Marshal(&q)
+	if err != nil {
+		panic(err) // texts and numbers only
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Del("ETag")
+	for k, v := range p.headers {
+		h.Set(k, v)
+	}
+	w.WriteHeader(p.Status)
+	w.Write(b)
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"net/http"
+	"regexp"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"trellis/graph"
+)
+
+// route is one row of the table: everything that is to be known of an
+// operation, for the router, for OpenAPI and for whoever reads the code.
+type route struct {
+	method string
+	// path is the template as OpenAPI writes it: "/users/{id}".
+	path string
+	// id is the operation's name in OpenAPI, unique.
+	id      string
+	summary string
+	// doc says more than the summary can.
+	doc string
+	tag string
+
+	// Exactly one of these three says who may call. needs: whoever holds a
+	// permission. public: anybody, and why. self: any known caller, and why,
+	// since the answer is about the caller or the handler filters it.
+	needs  need
+	public string
+	self   string
+
+	query []param
+	// in is what the body must look like; nil for none.
+	in body
+	// out is what a success answers with.
+	out    any
+	status int
+	// answers are further statuses worth a mention, with what they mean.
+	answers map[int]string
+
+	// node resolves the path to the node that it names, as c.ref.
+	node func(*call) error
+	// idempotent says that Idempotency-Key is honoured.
+	idempotent bool
+	// edits says that If-Match is honoured.
+	edits bool
+	// big allows the body of a batch.
+	big bool
+	// stream: the answer has no time limit.
+	stream bool
+	// quick: the handler does not block unless it sets a limit itself.
+	quick bool
+
+	handle func(*call) error
+}
+
+// need is the permission that a route needs and on what.
+type need struct {
+	// permission may name the type of the path: "{type}:read".
+	permission string
+	// on says in words on which node.
+	on string
+	// ref finds that node; c.ref if nil.
+	ref func(*call) graph.Ref
+	// inside: the nodes are named by the body, so the check is made, with
+	// the same words, by the use case that reads it.
+	inside bool
+}
+
+// param is a query parameter.
+type param struct {
+	name     string
+	doc      string
+	schema   *huma.Schema
+	required bool
+}
+
+// body describes what a request must carry: a Go type, or the fields of a type
+// of node. At most one is set.
+type body struct {
+	value any
+	node  graph.Type
+	patch bool
+	// withID: the id may (or, with needID, must) be given.
+	withID, needID bool
+	optional       bool
+}
+
+func (b body) none() bool { return b.value == nil && b.node == "" }
+
+var element = regexp.MustCompile(`\{(\w+)\}`)
+
+func (r *route) ginPath() string { return element.ReplaceAllString(r.path, ":$1") }
+
+// guarded tells whether the row says who may call it.
+func (r *route) guarded() bool {
+	n := 0
+	for _, b := range []bool{r.needs.permission != "", r.public != "", r.self != ""} {
+		if b {
+			n++
+		}
+	}
+	return n == 1 && (r.needs.permission == "" || r.needs.on != "")
+}
+
+// prefix is where everything but the service's own pages lives.
+const prefix = "/api/v1"
+
+// table is the route table.
+func table() []route {
+	var rows []route
+	for _, area := range [][]route{accessRoutes(), nodeRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes()} {
+		for _, r := range area {
+			r.path = prefix + r.path
+			rows = append(rows, r)
+		}
+	}
+	return append(rows, serviceRoutes()...)
+}
+
+func onRoot(*call) graph.Ref { return graph.Root }
+
+// Parameters that several routes share.
+func limitParam() param {
+	lo, hi := 1.0, float64(maxLimit)
+	return param{name: "limit", doc: "How many items a page holds at most", schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &lo, Maximum: &hi, Default: defaultLimit}}
+}
+
+func text(name, doc string, most int) param {
+	return param{name: name, doc: doc, schema: &huma.Schema{Type: huma.TypeString, MaxLength: &most}}
+}
+
+func flag(name, doc string) param {
+	return param{name: name, doc: doc, schema: &huma.Schema{Type: huma.TypeBoolean, Default: false}}
+}
+
+func (p param) must() param { p.required = true; return p }
+
+func paged(more ...param) []param {
+	return append(more, limitParam(), text("cursor", "The next_cursor of the page before", 2048))
+}
+
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+	get          = http.MethodGet
+	post         = http.MethodPost
+	put          = http.MethodPut
+	patch        = http.MethodPatch
+	del          = http.MethodDelete
+)
