@@ -42,6 +42,7 @@ func (c *compiler) delete(m *Mutation) error {
 			return err
 		}
 		step := graph.RequireLeaf(r, graph.ChildOf)
+		step.Msg = m.Node.String() + " has children; delete them first or ask to cascade"
 		// With Cascade a new child means that the look was too early.
 		c.push(step, m.Cascade)
 		c.add(graph.Delete(r))
