@@ -227,8 +227,7 @@ func plainText(s string) bool {
 // plainProps reads the objects that nearly all records carry: no spaces, no
 // escapes, no nesting but lists of texts, whole numbers. Anything else, right
 // or wrong, is not ok and left to the general way.
-func plainProps(b []byte) (Props, bool) {
-	s := string(b) // one copy that all texts share
+func plainProps(s string) (Props, bool) {
 	if !utf8.ValidString(s) {
 		return nil, false
 	}

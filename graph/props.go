@@ -169,12 +169,27 @@ func compact(v any) (any, error) {
 	return JSON(s), nil
 }
 
+// ParseProps reads an object of properties into normal form. The texts in it
+// share the memory of s.
+func ParseProps(s string) (Props, error) {
+	if p, ok := plainProps(s); ok {
+		return p, nil
+	}
+	var p Props
+	err := p.unmarshal([]byte(s))
+	return p, err
+}
+
 // UnmarshalJSON reads an object of properties into normal form.
 func (p *Props) UnmarshalJSON(b []byte) error {
-	if q, ok := plainProps(b); ok {
+	if q, ok := plainProps(string(b)); ok {
 		*p = q
 		return nil
 	}
+	return p.unmarshal(b)
+}
+
+func (p *Props) unmarshal(b []byte) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var m map[string]any

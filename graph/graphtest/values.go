@@ -25,7 +25,7 @@ func values() graph.Props {
 		"half": 0.5, "third": 1.0 / 3, "tiny": 5e-324, "huge": math.MaxFloat64, "negative": -2.25e-10, "whole": 3.0, "whole_huge": 1e20,
 		"list": []string{"b", "a", "a", "", `"`, "é"}, "empty_list": []string{}, "one_item": []string{"x"},
 		"object": map[string]any{"b": []any{1, 2.5, "x", nil, true, map[string]any{}}, "a": map[string]any{"<": "\u2028"}},
-		"array": []any{1, "two", 3.5}, "empty_object": map[string]any{}, "numbers": []any{1, 2, 3},
+		"array":  []any{1, "two", 3.5}, "empty_object": map[string]any{}, "numbers": []any{1, 2, 3},
 		"long": strings.Repeat("0123456789abcdef", 4000), "null": nil, "status": "active", "expires_at": int64(1700000000000),
 	}
 }

@@ -2,7 +2,7 @@ package sqlitegraph
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 
 	"trellis/graph"
 )
@@ -11,17 +11,16 @@ import (
 // plan amounts to.
 func (s *Store) Commit(ctx context.Context, group []graph.Batch) ([]graph.Result, error) {
 	var results []graph.Result
-	err := s.write(ctx, func(ctx context.Context, w *writer) error {
-		var head graph.Revision
-		if err := w.run.head.QueryRowContext(ctx).Scan(&head); err != nil {
+	err := s.write(ctx, func(w *writer) error {
+		head, err := w.head()
+		if err != nil {
 			return err
 		}
 		var effects graph.Effects
-		var err error
 		if results, effects, err = graph.Plan(ctx, loader{w}, head, group); err != nil {
 			return err
 		}
-		return w.apply(ctx, &effects)
+		return w.apply(&effects)
 	})
 	if err != nil {
 		return nil, err
@@ -33,26 +32,25 @@ func (s *Store) Commit(ctx context.Context, group []graph.Batch) ([]graph.Result
 type loader struct{ w *writer }
 
 // Load answers what graph.Plan asks.
-func (l loader) Load(ctx context.Context, want graph.Want) (graph.Found, error) {
+func (l loader) Load(_ context.Context, want graph.Want) (graph.Found, error) {
 	var f graph.Found
-	for _, load := range []func(context.Context, *graph.Want, *graph.Found) error{l.nodes, l.names, l.edges, l.around, l.last} {
-		if err := load(ctx, &want, &f); err != nil {
+	for _, load := range []func(*graph.Want, *graph.Found) error{l.nodes, l.names, l.edges, l.around, l.last} {
+		if err := load(&want, &f); err != nil {
 			return graph.Found{}, err
 		}
 	}
 	return f, nil
 }
 
-func (l loader) nodes(ctx context.Context, want *graph.Want, f *graph.Found) error {
+func (l loader) nodes(want *graph.Want, f *graph.Found) error {
 	if len(want.Nodes) == 0 {
 		return nil
 	}
-	rows, err := l.w.run.nodes.QueryContext(ctx, refList(want.Nodes))
-	if err != nil {
-		return err
-	}
-	f.Nodes, err = collectNodes(rows, make([]graph.Node, 0, len(want.Nodes)))
-	return err
+	f.Nodes = make([]graph.Node, 0, len(want.Nodes))
+	return l.w.run.nodes.query(func(row []driver.Value) error {
+		f.Nodes = append(f.Nodes, graph.Node{})
+		return nodeOf(row, &f.Nodes[len(f.Nodes)-1])
+	}, refList(want.Nodes))
 }
 
 // refList is a JSON list of the refs' columns.
@@ -61,90 +59,88 @@ func refList(refs []graph.Ref) string {
 	for i, r := range refs {
 		list[i] = column(r)
 	}
-	return string(graph.AppendTexts(nil, list))
+	return string(graph.AppendTexts(make([]byte, 0, 48*len(list)), list))
 }
 
-func (l loader) names(ctx context.Context, want *graph.Want, f *graph.Found) error {
-	f.Names = make(map[string]graph.Ref, len(want.Names))
+func (l loader) names(want *graph.Want, f *graph.Found) error {
 	if len(want.Names) == 0 {
 		return nil
 	}
-	rows, err := l.w.run.names.QueryContext(ctx, string(graph.AppendTexts(nil, want.Names)))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name, ref string
-		if err := rows.Scan(&name, &ref); err != nil {
-			return err
-		}
-		f.Names[name] = parseColumn(ref)
-	}
-	return rows.Err()
+	f.Names = make(map[string]graph.Ref, len(want.Names))
+	var c cells
+	return l.w.run.names.query(func(row []driver.Value) error {
+		f.Names[c.text(row[0])] = parseColumn(c.text(row[1]))
+		return nil
+	}, string(graph.AppendTexts(nil, want.Names)))
 }
 
-func (l loader) edges(ctx context.Context, want *graph.Want, f *graph.Found) (err error) {
-	for _, k := range want.Edges {
-		rows, err := l.w.run.edge.QueryContext(ctx, string(k.Kind), column(k.From), column(k.To), k.Key)
+func (l loader) edges(want *graph.Want, f *graph.Found) error {
+	if len(want.Edges) == 0 {
+		return nil
+	}
+	list := make([]byte, 0, 128*len(want.Edges))
+	for i, k := range want.Edges {
+		sep := byte(',')
+		if i == 0 {
+			sep = '['
+		}
+		list = graph.AppendTexts(append(list, sep), []string{string(k.Kind), column(k.From), column(k.To), k.Key})
+	}
+	return l.w.run.edges.query(edgeInto(f), string(append(list, ']')))
+}
+
+func (l loader) around(want *graph.Want, f *graph.Found) error {
+	for _, a := range want.Around {
+		limit := int64(-1)
+		if a.Limit > 0 {
+			limit = int64(a.Limit)
+		}
+		out, in, args := l.w.run.edgesOut, l.w.run.edgesIn, []driver.Value{column(a.Ref), string(a.Kind), limit}
+		if a.Kind == "" {
+			out, in, args = l.w.run.edgesOutAll, l.w.run.edgesInAll, []driver.Value{column(a.Ref), limit}
+		}
+		if a.Out {
+			if err := out.query(edgeInto(f), args...); err != nil {
+				return err
+			}
+		}
+		if a.In {
+			if err := in.query(edgeInto(f), args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func edgeInto(f *graph.Found) func(row []driver.Value) error {
+	return func(row []driver.Value) error {
+		f.Edges = append(f.Edges, graph.Edge{})
+		return edgeOf(row, &f.Edges[len(f.Edges)-1])
+	}
+}
+
+func (l loader) last(want *graph.Want, f *graph.Found) error {
+	if len(want.Last) == 0 {
+		return nil
+	}
+	f.Last = make(map[graph.EdgeKey]graph.Revision, len(want.Last))
+	for _, k := range want.Last {
+		rev, _, err := l.w.run.last.number(string(k.Kind), k.Key)
 		if err != nil {
 			return err
 		}
-		if f.Edges, err = collectEdges(rows, f.Edges); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l loader) around(ctx context.Context, want *graph.Want, f *graph.Found) error {
-	for _, a := range want.Around {
-		limit := -1
-		if a.Limit > 0 {
-			limit = a.Limit
-		}
-		out, in, args := l.w.run.edgesOut, l.w.run.edgesIn, []any{column(a.Ref), string(a.Kind), limit}
-		if a.Kind == "" {
-			out, in, args = l.w.run.edgesOutAll, l.w.run.edgesInAll, []any{column(a.Ref), limit}
-		}
-		for _, side := range [...]struct {
-			wanted bool
-			st     *sql.Stmt
-		}{{a.Out, out}, {a.In, in}} {
-			if !side.wanted {
-				continue
-			}
-			rows, err := side.st.QueryContext(ctx, args...)
-			if err != nil {
-				return err
-			}
-			if f.Edges, err = collectEdges(rows, f.Edges); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (l loader) last(ctx context.Context, want *graph.Want, f *graph.Found) error {
-	f.Last = make(map[graph.EdgeKey]graph.Revision, len(want.Last))
-	for _, k := range want.Last {
-		var rev graph.Revision
-		err := l.w.run.last.QueryRowContext(ctx, string(k.Kind), k.Key).Scan(&rev)
-		if err != nil && err != sql.ErrNoRows {
-			return err
-		}
-		f.Last[k] = rev
+		f.Last[k] = graph.Revision(rev)
 	}
 	return nil
 }
 
 // apply stores the effects of a plan.
-func (w *writer) apply(ctx context.Context, f *graph.Effects) error {
+func (w *writer) apply(f *graph.Effects) error {
 	if len(f.Changes) == 0 {
 		return nil
 	}
-	if err := w.applyDeletions(ctx, f); err != nil {
+	if err := w.applyDeletions(f); err != nil {
 		return err
 	}
 	for _, p := range f.Nodes {
@@ -152,71 +148,72 @@ func (w *writer) apply(ctx context.Context, f *graph.Effects) error {
 		if !p.New {
 			st = w.run.setNode
 		}
-		if _, err := st.ExecContext(ctx, column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)); err != nil {
+		if _, err := st.exec(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)); err != nil {
 			return err
 		}
 	}
 	for _, p := range f.Names {
-		if _, err := w.run.setName.ExecContext(ctx, p.Name, column(p.Ref)); err != nil {
+		if _, err := w.run.setName.exec(p.Name, column(p.Ref)); err != nil {
 			return err
 		}
 	}
-	if err := w.applyEdges(ctx, f.Edges); err != nil {
+	if err := w.applyEdges(f.Edges); err != nil {
 		return err
 	}
 	var buf []byte
 	for i := range f.Changes {
 		c := &f.Changes[i]
 		buf = c.AppendJSON(buf[:0])
-		if _, err := w.run.change.ExecContext(ctx, int64(c.Revision), c.Time.UnixMilli(), string(buf)); err != nil {
+		if _, err := w.run.change.exec(int64(c.Revision), c.Time.UnixMilli(), string(buf)); err != nil {
 			return err
 		}
 	}
-	_, err := w.run.setHead.ExecContext(ctx, int64(f.Head))
+	_, err := w.run.setHead.exec(int64(f.Head))
 	return err
 }
 
-func (w *writer) applyDeletions(ctx context.Context, f *graph.Effects) error {
+func (w *writer) applyDeletions(f *graph.Effects) error {
 	for _, k := range f.EdgesGone {
-		if _, err := w.run.dropEdge.ExecContext(ctx, string(k.Kind), column(k.From), column(k.To), k.Key); err != nil {
+		if _, err := w.run.dropEdge.exec(string(k.Kind), column(k.From), column(k.To), k.Key); err != nil {
 			return err
 		}
 	}
 	for _, n := range f.NamesGone {
-		if _, err := w.run.dropName.ExecContext(ctx, n); err != nil {
+		if _, err := w.run.dropName.exec(n); err != nil {
 			return err
 		}
 	}
 	for _, r := range f.NodesGone {
-		if _, err := w.run.dropNode.ExecContext(ctx, column(r)); err != nil {
+		if _, err := w.run.dropNode.exec(column(r)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *writer) applyEdges(ctx context.Context, puts []graph.EdgePut) error {
-	type kindKey struct {
-		kind graph.Kind
-		key  string
-	}
-	last := map[kindKey]graph.Revision{}
+func (w *writer) applyEdges(puts []graph.EdgePut) error {
+	last := map[graph.EdgeKey]graph.Revision{} // by kind and key only
 	for _, p := range puts {
-		e, st := p.Edge, w.run.newEdge
+		st := w.run.newEdge
 		if !p.New {
 			st = w.run.setEdge
 		}
-		if _, err := st.ExecContext(ctx, string(e.Kind), column(e.From), column(e.To), e.Key, propsValue(e.Props),
-			e.Created.UnixMilli(), e.Updated.UnixMilli(), int64(e.Revision), expiresValue(e)); err != nil {
+		if err := putEdge(st, p.Edge); err != nil {
 			return err
 		}
-		k := kindKey{e.Kind, e.Key}
-		last[k] = max(last[k], e.Revision)
+		k := graph.EdgeKey{Kind: p.Edge.Kind, Key: p.Edge.Key}
+		last[k] = max(last[k], p.Edge.Revision)
 	}
 	for k, rev := range last {
-		if _, err := w.run.setLast.ExecContext(ctx, string(k.kind), k.key, int64(rev)); err != nil {
+		if _, err := w.run.setLast.exec(string(k.Kind), k.Key, int64(rev)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func putEdge(st *statement, e *graph.Edge) error {
+	_, err := st.exec(string(e.Kind), column(e.From), column(e.To), e.Key, propsValue(e.Props),
+		e.Created.UnixMilli(), e.Updated.UnixMilli(), int64(e.Revision), expiresValue(e))
+	return err
 }

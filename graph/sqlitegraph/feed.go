@@ -3,7 +3,9 @@ package sqlitegraph
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
+	"math"
 	"time"
 
 	"trellis/graph"
@@ -52,25 +54,23 @@ func (s *Store) Claim(ctx context.Context, c graph.Claim) (graph.Cursor, error) 
 	}
 	var cursor graph.Cursor
 	var refused error
-	err := s.write(ctx, func(ctx context.Context, w *writer) error {
-		var head graph.Revision
-		if err := w.run.head.QueryRowContext(ctx).Scan(&head); err != nil {
+	err := s.write(ctx, func(w *writer) error {
+		head, err := w.head()
+		if err != nil {
 			return err
 		}
-		var until int64
-		held := &graph.Cursor{}
-		switch err := w.run.cursor.QueryRowContext(ctx, c.Consumer).Scan(&held.Revision, &held.Holder, &until); err {
-		case nil:
-			held.Until = clock(until)
-		case sql.ErrNoRows:
-			held = nil
-		default:
+		var held *graph.Cursor
+		var cell cells
+		if err := w.run.cursor.query(func(row []driver.Value) error {
+			held = &graph.Cursor{Revision: graph.Revision(cell.number(row[0])), Holder: cell.text(row[1]), Until: clock(cell.number(row[2]))}
+			return nil
+		}, c.Consumer); err != nil {
 			return err
 		}
 		if cursor, refused = c.Next(held, head); refused != nil {
 			return nil
 		}
-		_, err := w.run.setClaim.ExecContext(ctx, c.Consumer, int64(cursor.Revision), cursor.Holder, cursor.Until.UnixMilli())
+		_, err = w.run.setClaim.exec(c.Consumer, int64(cursor.Revision), cursor.Holder, cursor.Until.UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -86,12 +86,11 @@ const trimAtOnce = 5000
 func (s *Store) Trim(ctx context.Context, olderThan time.Time) (int, error) {
 	total := 0
 	for {
-		n := 0
-		err := s.write(ctx, func(ctx context.Context, w *writer) error {
-			var last sql.NullInt64
+		n := int64(0)
+		err := s.write(ctx, func(w *writer) error {
 			// Times may go backwards, revisions may not: what is trimmed is
 			// what comes before the first record that is young enough.
-			err := w.conn.QueryRowContext(ctx, `
+			last, ok, err := w.number(`
 				WITH old AS (SELECT revision, time FROM change ORDER BY revision LIMIT ?3),
 				kept(revision) AS (
 					SELECT min(revision) FROM old WHERE time >= ?1
@@ -99,23 +98,17 @@ func (s *Store) Trim(ctx context.Context, olderThan time.Time) (int, error) {
 				)
 				SELECT max(revision) FROM old
 				WHERE revision < coalesce((SELECT min(revision) FROM kept), ?2)`,
-				olderThan.UnixMilli(), int64(1)<<62, trimAtOnce).Scan(&last)
-			if err != nil || !last.Valid {
+				olderThan.UnixMilli(), int64(math.MaxInt64), int64(trimAtOnce))
+			if err != nil || !ok {
 				return err
 			}
-			res, err := w.conn.ExecContext(ctx, "DELETE FROM change WHERE revision <= ?", last.Int64)
-			if err != nil {
+			if n, err = w.exec("DELETE FROM change WHERE revision <= ?", last); err != nil {
 				return err
 			}
-			gone, err := res.RowsAffected()
-			if err != nil {
-				return err
-			}
-			n = int(gone)
-			_, err = w.conn.ExecContext(ctx, "UPDATE store SET oldest = ?", last.Int64)
+			_, err = w.exec("UPDATE store SET oldest = ?", last)
 			return err
 		})
-		if total += n; err != nil || n < trimAtOnce {
+		if total += int(n); err != nil || n < trimAtOnce {
 			return total, err
 		}
 	}

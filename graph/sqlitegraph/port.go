@@ -3,6 +3,7 @@ package sqlitegraph
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 
@@ -25,31 +26,25 @@ func (s *Store) Export(ctx context.Context, yield func(graph.Record) error) (gra
 		return graph.Info{}, fault(ctx, err)
 	}
 	var stopped error
-	each := func(query string, one func(*sql.Rows) error) error {
+	all := func(query string, columns int, one func([]any) error) error {
 		rows, err := tx.StmtContext(ctx, s.asks[query]).QueryContext(ctx)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := one(rows); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
+		return each(rows, columns, one)
 	}
-	err = each("all_nodes", func(rows *sql.Rows) error {
+	err = all("all_nodes", 6, func(v []any) error {
 		var n graph.Node
-		if err := scanNode(rows, &n); err != nil {
+		if err := nodeOf(v, &n); err != nil {
 			return err
 		}
 		stopped = yield(graph.Record{Node: &n})
 		return stopped
 	})
 	if err == nil {
-		err = each("all_edges", func(rows *sql.Rows) error {
+		err = all("all_edges", 8, func(v []any) error {
 			var e graph.Edge
-			if err := scanEdge(rows, &e); err != nil {
+			if err := edgeOf(v, &e); err != nil {
 				return err
 			}
 			stopped = yield(graph.Record{Edge: &e})
@@ -71,21 +66,21 @@ func (s *Store) Import(ctx context.Context, head graph.Revision, next func() (gr
 	if head < 0 {
 		return graph.Errorf(graph.Invalid, "the revision %d is negative", head)
 	}
-	caller := ctx
-	return s.write(ctx, func(ctx context.Context, w *writer) error {
-		var old graph.Revision
-		if err := w.run.head.QueryRowContext(ctx).Scan(&old); err != nil {
+	return s.write(ctx, func(w *writer) error {
+		old, err := w.head()
+		if err != nil {
 			return err
 		}
 		if old != 0 {
 			return graph.Errorf(graph.Exists, "the graph store is not empty")
 		}
 		im := importer{w: w, head: head}
-		if err := im.prepare(ctx); err != nil {
+		if err := im.prepare(); err != nil {
 			return err
 		}
+		defer im.newName.st.Close()
 		for {
-			if err := caller.Err(); err != nil {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
 			r, err := next()
@@ -95,11 +90,11 @@ func (s *Store) Import(ctx context.Context, head graph.Revision, next func() (gr
 			if err != nil {
 				return err
 			}
-			if err := im.add(ctx, r); err != nil {
+			if err := im.add(r); err != nil {
 				return err
 			}
 		}
-		return im.finish(ctx)
+		return im.finish()
 	})
 }
 
@@ -107,9 +102,10 @@ type importer struct {
 	w     *writer
 	head  graph.Revision
 	batch graph.Batch // gathered for one validation
-	kept  []graph.Record
 	edges bool
 	count int
+
+	newName *statement // unlike setName, it takes no name from another node
 }
 
 // Indexes of edge that wait until all edges are there.
@@ -118,9 +114,12 @@ var lateIndexes = [...][2]string{
 	{"edge_key", "CREATE INDEX edge_key ON edge (kind, key, src, dst) WHERE key <> ''"},
 }
 
-func (im *importer) prepare(ctx context.Context) error {
+func (im *importer) prepare() (err error) {
+	if im.newName, err = im.w.statement("INSERT INTO name (name, ref) VALUES (?, ?)"); err != nil {
+		return err
+	}
 	for _, ix := range lateIndexes {
-		if _, err := im.w.conn.ExecContext(ctx, "DROP INDEX "+ix[0]); err != nil {
+		if _, err := im.w.exec("DROP INDEX " + ix[0]); err != nil {
 			return err
 		}
 	}
@@ -130,7 +129,7 @@ func (im *importer) prepare(ctx context.Context) error {
 // importAtOnce is how many records are validated together.
 const importAtOnce = 500
 
-func (im *importer) add(ctx context.Context, r graph.Record) error {
+func (im *importer) add(r graph.Record) error {
 	im.count++
 	switch {
 	case r.Node != nil && r.Edge == nil:
@@ -152,7 +151,7 @@ func (im *importer) add(ctx context.Context, r graph.Record) error {
 		return graph.Errorf(graph.Invalid, "record %d is neither a node nor an edge", im.count)
 	}
 	if len(im.batch.Steps) == importAtOnce {
-		return im.flush(ctx)
+		return im.flush()
 	}
 	return nil
 }
@@ -164,7 +163,7 @@ func (im *importer) number(rev graph.Revision) error {
 	return nil
 }
 
-func (im *importer) flush(ctx context.Context) error {
+func (im *importer) flush() error {
 	steps := im.batch.Steps
 	if err := im.batch.Validate(); err != nil {
 		return err
@@ -172,9 +171,9 @@ func (im *importer) flush(ctx context.Context) error {
 	for i := range steps {
 		var err error
 		if steps[i].Op == graph.PutNode {
-			err = im.node(ctx, &steps[i].Node)
+			err = im.node(&steps[i].Node)
 		} else {
-			err = im.edge(ctx, &steps[i].Edge)
+			err = im.edge(&steps[i].Edge)
 		}
 		if err != nil {
 			return err
@@ -184,26 +183,27 @@ func (im *importer) flush(ctx context.Context) error {
 	return nil
 }
 
-func (im *importer) node(ctx context.Context, n *graph.Node) error {
+func (im *importer) node(n *graph.Node) error {
 	st := im.w.run.newNode
 	if n.Ref == graph.Root || n.Ref == graph.Everyone || n.Ref == graph.Authenticated {
 		st = im.w.run.setNode
 	}
-	if _, err := st.ExecContext(ctx, column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)); err != nil {
+	if _, err := st.exec(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)); err != nil {
 		return twice(err, n.Ref.String())
 	}
 	for _, name := range n.Names {
-		if _, err := im.w.conn.ExecContext(ctx, "INSERT INTO name (name, ref) VALUES (?, ?)", name, column(n.Ref)); err != nil {
+		if _, err := im.newName.exec(name, column(n.Ref)); err != nil {
 			return twice(err, "the name "+name)
 		}
 	}
 	return nil
 }
 
-func (im *importer) edge(ctx context.Context, e *graph.Edge) error {
-	_, err := im.w.run.newEdge.ExecContext(ctx, string(e.Kind), column(e.From), column(e.To), e.Key, propsValue(e.Props),
-		e.Created.UnixMilli(), e.Updated.UnixMilli(), int64(e.Revision), expiresValue(e))
-	return twice(err, e.EdgeKey.String())
+func (im *importer) edge(e *graph.Edge) error {
+	if err := putEdge(im.w.run.newEdge, e); err != nil {
+		return twice(err, e.EdgeKey.String())
+	}
+	return nil
 }
 
 func twice(err error, what string) error {
@@ -213,29 +213,32 @@ func twice(err error, what string) error {
 	return err
 }
 
-func (im *importer) finish(ctx context.Context) error {
-	if err := im.flush(ctx); err != nil {
+func (im *importer) finish() error {
+	if err := im.flush(); err != nil {
 		return err
 	}
 	for _, ix := range lateIndexes {
-		if _, err := im.w.conn.ExecContext(ctx, ix[1]); err != nil {
+		if _, err := im.w.exec(ix[1]); err != nil {
 			return err
 		}
 	}
 	for _, end := range []string{"src", "dst"} {
-		var lost string
-		err := im.w.conn.QueryRowContext(ctx, `
-			SELECT `+end+` FROM edge WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.ref = edge.`+end+`) LIMIT 1`).Scan(&lost)
-		if err == nil {
-			return graph.Errorf(graph.Invalid, "an edge ends at %s, which is not among the nodes", parseColumn(lost))
+		st, err := im.w.statement(`
+			SELECT ` + end + ` FROM edge WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.ref = edge.` + end + `) LIMIT 1`)
+		if err != nil {
+			return err
 		}
-		if err != sql.ErrNoRows {
+		err = st.query(func(row []driver.Value) error {
+			ref, _ := row[0].(string)
+			return graph.Errorf(graph.Invalid, "an edge ends at %s, which is not among the nodes", parseColumn(ref))
+		})
+		if err := errors.Join(err, st.st.Close()); err != nil {
 			return err
 		}
 	}
-	if _, err := im.w.conn.ExecContext(ctx, "INSERT INTO last (kind, key, revision) SELECT kind, key, max(revision) FROM edge GROUP BY kind, key"); err != nil {
+	if _, err := im.w.exec("INSERT INTO last (kind, key, revision) SELECT kind, key, max(revision) FROM edge GROUP BY kind, key"); err != nil {
 		return err
 	}
-	_, err := im.w.conn.ExecContext(ctx, "UPDATE store SET head = ?1, oldest = ?1", int64(im.head))
+	_, err := im.w.exec("UPDATE store SET head = ?1, oldest = ?1", int64(im.head))
 	return err
 }

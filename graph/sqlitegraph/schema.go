@@ -3,7 +3,6 @@ package sqlitegraph
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/base32"
 	"io/fs"
 	"path/filepath"
@@ -19,38 +18,27 @@ const application = 0x54726c47
 
 // migrate brings the schema up to date, in one transaction: two processes that
 // start together on a new file do it once.
-func migrate(ctx context.Context, c *sql.Conn, w *writer, newID func() string) error {
+func migrate(ctx context.Context, w *writer, newID func() string) error {
 	steps, err := fs.Glob(files, "schema/*.sql")
 	if err != nil {
 		return err
 	}
-	version, mark, err := identify(ctx, c)
+	version, mark, err := identify(w)
 	if err != nil {
 		return err
 	}
 	if version == len(steps) && mark == application {
 		return nil
 	}
-	if err := w.begin(ctx, c); err != nil {
+	if err := w.patiently(ctx, func() error { _, err := w.exec("BEGIN IMMEDIATE"); return err }); err != nil {
 		return err
 	}
-	defer c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // after COMMIT it has nothing to do
-	if version, mark, err = identify(ctx, c); err != nil {
+	// An error closes the connection, which ends the transaction.
+	if version, mark, err = identify(w); err != nil {
 		return err
 	}
-	switch {
-	case mark != application && version > 0, mark != 0 && mark != application:
-		return graph.Errorf(graph.Corrupt, "the file is a database, but no graph of Trellis")
-	case version > len(steps):
-		return graph.Errorf(graph.Invalid, "the graph file has schema version %d; this program knows versions up to %d: use a newer program", version, len(steps))
-	case mark == 0:
-		var tables int
-		if err := c.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
-			return err
-		}
-		if tables > 0 {
-			return graph.Errorf(graph.Corrupt, "the file is a database, but no graph of Trellis")
-		}
+	if err := acceptable(w, version, mark, len(steps)); err != nil {
+		return err
 	}
 	for i := version; i < len(steps); i++ {
 		if n, _, _ := strings.Cut(filepath.Base(steps[i]), "_"); n != leftPad(i+1) {
@@ -60,41 +48,60 @@ func migrate(ctx context.Context, c *sql.Conn, w *writer, newID func() string) e
 		if err != nil {
 			return err
 		}
-		if _, err := c.ExecContext(ctx, string(text)); err != nil {
+		if _, err := w.exec(string(text)); err != nil {
 			return err
 		}
 	}
 	if version == 0 {
-		if err := firstRows(ctx, c, newID()); err != nil {
+		if err := firstRows(w, newID()); err != nil {
 			return err
 		}
 	}
 	for _, p := range []string{"PRAGMA user_version = " + strconv.Itoa(len(steps)), "PRAGMA application_id = " + strconv.Itoa(application), "COMMIT"} {
-		if _, err := c.ExecContext(ctx, p); err != nil {
+		if _, err := w.exec(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// acceptable refuses files that are not ours, or not yet.
+func acceptable(w *writer, version, mark, known int) error {
+	foreign := graph.Errorf(graph.Corrupt, "the file is a database, but no graph of Trellis")
+	switch {
+	case mark == application && version > known:
+		return graph.Errorf(graph.Invalid, "the graph file has schema version %d; this program knows versions up to %d: use a newer program", version, known)
+	case mark == application:
+		return nil
+	case mark != 0 || version != 0:
+		return foreign
+	}
+	tables, _, err := w.number("SELECT count(*) FROM sqlite_schema")
+	if err == nil && tables > 0 {
+		err = foreign
+	}
+	return err
+}
+
 func leftPad(n int) string { return strconv.Itoa(n + 10_000)[1:] }
 
-func identify(ctx context.Context, c *sql.Conn) (version, mark int, err error) {
-	if err = c.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+func identify(w *writer) (version, mark int, err error) {
+	v, _, err := w.number("PRAGMA user_version")
+	if err != nil {
 		return 0, 0, err
 	}
-	err = c.QueryRowContext(ctx, "PRAGMA application_id").Scan(&mark)
-	return version, mark, err
+	m, _, err := w.number("PRAGMA application_id")
+	return int(v), int(m), err
 }
 
 // firstRows writes what every store holds.
-func firstRows(ctx context.Context, c *sql.Conn, id string) error {
-	if _, err := c.ExecContext(ctx, "INSERT INTO store (one, id, head, oldest) VALUES (1, ?, 0, 0)", id); err != nil {
+func firstRows(w *writer, id string) error {
+	if _, err := w.exec("INSERT INTO store (one, id, head, oldest) VALUES (1, ?, 0, 0)", id); err != nil {
 		return err
 	}
 	now := time.Now().UnixMilli()
 	for _, r := range []graph.Ref{graph.Root, graph.Everyone, graph.Authenticated} {
-		if _, err := c.ExecContext(ctx, "INSERT INTO node (ref, props, created, updated, revision) VALUES (?, '{}', ?, ?, 0)", column(r), now, now); err != nil {
+		if _, err := w.exec("INSERT INTO node (ref, props, created, updated, revision) VALUES (?, '{}', ?, ?, 0)", column(r), now, now); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ package sqlitegraph
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"io/fs"
@@ -100,20 +101,20 @@ func Open(path string, opts Options) (*Store, error) {
 
 func (s *Store) open() error {
 	ctx := context.Background()
-	db, err := s.pool("busy_timeout(0)", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-16000)",
-		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "temp_store(FILE)")
+	w, err := s.connector("busy_timeout(0)", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-16000)",
+		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 	if err != nil {
 		return err
 	}
-	s.writer = &writer{db: db, wait: s.opts.Wait}
-	db.SetMaxOpenConns(1)
-	if err := s.writer.prepare(ctx, func(ctx context.Context, c *sql.Conn) error { return migrate(ctx, c, s.writer, s.opts.ID) }); err != nil {
+	s.writer = &writer{connector: w, wait: s.opts.Wait}
+	if err := s.writer.connect(ctx, s.opts.ID); err != nil {
 		return fault(ctx, err)
 	}
-	s.readers, err = s.pool("busy_timeout(10000)", "query_only(1)", "cache_size(-4000)")
+	r, err := s.connector("busy_timeout(10000)", "query_only(1)", "cache_size(-4000)")
 	if err != nil {
 		return err
 	}
+	s.readers = sql.OpenDB(r)
 	s.readers.SetMaxOpenConns(s.opts.Readers)
 	s.readers.SetMaxIdleConns(s.opts.Readers)
 	names, err := fs.Glob(files, "query/*.sql")
@@ -134,15 +135,13 @@ func (s *Store) open() error {
 	return nil
 }
 
-func (s *Store) pool(pragmas ...string) (*sql.DB, error) {
+func (s *Store) connector(pragmas ...string) (driver.Connector, error) {
 	u := url.URL{Scheme: "file", Path: s.path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
 	c, err := sqlite.NewConnector(u.String())
 	if err != nil {
 		return nil, graph.Wrap(graph.Internal, err, "cannot set SQLite up")
 	}
-	db := sql.OpenDB(c)
-	db.SetConnMaxLifetime(0)
-	return db, nil
+	return c, nil
 }
 
 // Close waits for calls under way and closes the file.
@@ -162,7 +161,7 @@ func (s *Store) shut() error {
 		errs = append(errs, s.readers.Close())
 	}
 	if s.writer != nil {
-		errs = append(errs, s.writer.close())
+		errs = append(errs, s.writer.reset())
 	}
 	return fault(context.Background(), errors.Join(errs...))
 }
