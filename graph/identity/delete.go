@@ -177,7 +177,8 @@ func (c *compiler) buryType(r graph.Ref) error {
 		return &graph.Error{Kind: graph.InUse, Msg: fmt.Sprintf("there are still resources of type %s", r.ID), Ref: r}
 	}
 	actions := append(slices.Clone(standardActions), c.nodes[r].node.Props.Strings("actions")...)
-	for _, a := range append(actions, "*") {
+	slices.Sort(actions)
+	for _, a := range append(slices.Compact(actions), "*") {
 		p := graph.Ref{Type: Permission, ID: r.ID + ":" + a}
 		s := graph.RequireLeaf(p, graph.Grants)
 		s.Msg = "a role still grants " + p.ID

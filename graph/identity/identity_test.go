@@ -174,7 +174,7 @@ func TestBadInputNamesTheField(t *testing.T) {
 		{`{"op":"create","node":"rocket:x","data":{"parents":["organization:acme"]}}`, "/node"},
 		{`{"op":"create","node":"resource_type:Bad","data":{}}`, "/node"},
 		{`{"op":"create","node":"resource_type:x","data":{"parents":["rocket"]}}`, "/data/parents"},
-		{`{"op":"create","node":"resource_type:x","data":{"actions":["read"]}}`, "/data/actions"},
+		{`{"op":"create","node":"resource_type:x","data":{"actions":["Fly!"]}}`, "/data/actions"},
 		{`{"op":"create","node":"permission:x:y","data":{}}`, "/node"},
 		{`{"op":"create","node":"api_key:x","data":{}}`, "/node"},
 		{`{"op":"explode","node":"user:alice"}`, "/op"},
@@ -349,11 +349,14 @@ func TestResourceTypeInUseIsNotDeleted(t *testing.T) {
 	w.must(root, sample)
 	w.refused(root, graph.InUse, `{"op":"delete","node":"resource_type:folder"}`)
 	w.refused(root, graph.InUse, `{"op":"patch","node":"resource_type:folder","data":{"actions":[]}}`) // editor grants folder:share
-	w.must(root, `{"op":"patch","node":"resource_type:folder","data":{"actions":["share","print"]}}`)
+	w.must(root, `{"op":"patch","node":"resource_type:folder","data":{"actions":["share","print","read"]}}`)
 	if !w.index.View().HasPermission("folder:print") {
 		t.Error("the new action has no permission")
 	}
 	w.must(root, `{"op":"patch","node":"resource_type:folder","data":{"actions":["share"]}}`)
+	if !w.index.View().HasPermission("folder:read") {
+		t.Error("a standard action went with the list")
+	}
 	if w.index.View().HasPermission("folder:print") {
 		t.Error("the action that was dropped still has its permission")
 	}

@@ -6,7 +6,8 @@ import (
 	"trellis/graph"
 )
 
-// standardActions are what can be done to a node of any type.
+// standardActions are what can be done to a node of any type, whether its
+// type names them or not.
 var standardActions = []string{"create", "read", "update", "delete"}
 
 // makeType checks a new resource type.
@@ -39,11 +40,6 @@ func (c *compiler) checkParentTypes(r graph.Ref, p graph.Props) error {
 			return wrong("/data/parents", "there is no resource type %s", t)
 		}
 	}
-	for _, a := range p.Strings("actions") {
-		if slices.Contains(standardActions, a) {
-			return wrong("/data/actions", "every type has the action %s by itself", a)
-		}
-	}
 	return nil
 }
 
@@ -53,7 +49,7 @@ func (c *compiler) editType(r graph.Ref, before, after graph.Props) error {
 		return err
 	}
 	for _, a := range before.Strings("actions") {
-		if slices.Contains(after.Strings("actions"), a) {
+		if slices.Contains(after.Strings("actions"), a) || slices.Contains(standardActions, a) {
 			continue
 		}
 		p := graph.Ref{Type: Permission, ID: r.ID + ":" + a}
@@ -70,12 +66,14 @@ func (c *compiler) editType(r graph.Ref, before, after graph.Props) error {
 
 // linkType makes the permissions of a type's new actions.
 func (c *compiler) linkType(r graph.Ref, before, after graph.Props) {
-	actions := slices.Clone(after.Strings("actions"))
-	if before == nil {
-		actions = append(actions, standardActions...)
+	var had []string
+	if before != nil {
+		had = append(slices.Clone(standardActions), before.Strings("actions")...)
 	}
-	for _, a := range actions {
-		if !slices.Contains(before.Strings("actions"), a) {
+	want := append(slices.Clone(standardActions), after.Strings("actions")...)
+	slices.Sort(want)
+	for _, a := range slices.Compact(want) {
+		if !slices.Contains(had, a) {
 			c.permission(r.ID, a)
 		}
 	}

@@ -76,7 +76,7 @@ var shapes = map[graph.Type][]FieldInfo{
 	Permission: {fieldName, fieldAbout},
 	ResourceType: {
 		fieldName, fieldAbout,
-		{Name: "actions", Kind: Words, Doc: "Actions besides create, read, update and delete"},
+		{Name: "actions", Kind: Words, Doc: "What can be done to it besides create, read, update and delete, which every type has"},
 		{Name: "parents", Kind: Words, Doc: "Types that a resource of this type may have as parent"},
 		{Name: "subject", Kind: Flag, Doc: "Whether nodes of this type may be given access"},
 		fieldSystem,
