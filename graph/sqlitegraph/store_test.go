@@ -30,3 +30,14 @@ func TestStore(t *testing.T) {
 func TestStoreShared(t *testing.T) {
 	graphtest.Run(t, graphtest.Engine{Place: place})
 }
+
+func TestKilledProcessLosesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "graph.db")
+	graphtest.RunKilled(t, path, 6, func(t *testing.T) graph.Store {
+		s, err := sqlitegraph.Open(path, sqlitegraph.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
