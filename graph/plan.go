@@ -16,7 +16,10 @@ type Tx interface {
 
 // Want lists what Plan needs to know. Entries are distinct.
 type Want struct {
-	Nodes  []Ref
+	Nodes []Ref
+	// Brief is how many of Nodes, the last ones, are only looked at: for them
+	// Ref and Revision are enough.
+	Brief  int
 	Edges  []EdgeKey
 	Names  []string
 	Around []Around
@@ -171,11 +174,18 @@ func Wants(group []Batch) Want {
 // wants is Wants; it marks as asked for what has to be asked for only once.
 func (p *planner) wants(group []Batch) Want {
 	var w Want
-	seenNode, seenEdge, seenName := map[Ref]bool{}, map[EdgeKey]bool{}, map[string]bool{}
+	var looked []Ref
+	whole, seenNode, seenEdge, seenName := map[Ref]bool{}, map[Ref]bool{}, map[EdgeKey]bool{}, map[string]bool{}
+	changed := func(r Ref) {
+		if !whole[r] {
+			whole[r] = true
+			w.Nodes = append(w.Nodes, r)
+		}
+	}
 	node := func(r Ref) {
 		if !seenNode[r] {
 			seenNode[r] = true
-			w.Nodes = append(w.Nodes, r)
+			looked = append(looked, r)
 		}
 	}
 	around := func(a Around) {
@@ -194,8 +204,10 @@ func (p *planner) wants(group []Batch) Want {
 						w.Names = append(w.Names, n)
 					}
 				}
-				node(s.Node.Ref)
-			case TouchNode, DeleteNode, RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
+				changed(s.Node.Ref)
+			case TouchNode, DeleteNode:
+				changed(s.Node.Ref)
+			case RequireNode, RequireNoNode, RequireRevision, RequireNoEdgesTo:
 				node(s.Node.Ref)
 			case PutEdge, DeleteEdge, RequireEdge, RequireNoEdge:
 				if s.Op == PutEdge {
@@ -216,6 +228,12 @@ func (p *planner) wants(group []Batch) Want {
 					w.Last = append(w.Last, k)
 				}
 			}
+		}
+	}
+	for _, r := range looked {
+		if !whole[r] {
+			w.Nodes = append(w.Nodes, r)
+			w.Brief++
 		}
 	}
 	return w

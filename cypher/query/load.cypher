@@ -1,28 +1,36 @@
 // Takes the write lock, then reads the head and everything a group of batches is known to need.
-// Both ends are found by key before the edge is looked for, so that never more edges are
-// read than leave the one or reach the other, whatever the statistics make of it.
-// Parameters: nodes [key], edges [{i, from, to, kind, key}], names [name]
-// Columns: importing, head, nodes [[element id, properties]], edges [[i, element id, properties]], names [[name, key]]
+// Each part is given the locked store, so that none can run before the lock is held. Both ends of
+// an edge are found by key before it is looked for, so that never more edges are read than leave
+// the one or reach the other, whatever the statistics make of it.
+// Parameters: nodes [key], brief [key], edges [{from, to, kind, key}], names [name]
+// Columns: importing, head, nodes [[element id, properties]], brief [[position, revision]],
+//   edges [[position, element id, properties]], names [[name, key]]
 MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store
-CALL () {
+CALL (store) {
   UNWIND $nodes AS key
   MATCH (n:Entity {key: key})
   RETURN collect([elementId(n), properties(n)]) AS nodes
 }
-CALL () {
-  UNWIND $edges AS row
+CALL (store) {
+  UNWIND range(0, size($brief) - 1) AS i
+  MATCH (n:Entity {key: $brief[i]})
+  RETURN collect([i, n.revision]) AS brief
+}
+CALL (store) {
+  UNWIND range(0, size($edges) - 1) AS i
+  WITH i, $edges[i] AS row
   MATCH (a:Entity {key: row.from})
   MATCH (b:Entity {key: row.to})
-  WITH row, a, b
+  WITH i, row, a, b
   MATCH (a)-[r:$(row.kind)]->(b)
   WHERE r.key = row.key
-  RETURN collect([row.i, elementId(r), properties(r)]) AS edges
+  RETURN collect([i, elementId(r), properties(r)]) AS edges
 }
-CALL () {
+CALL (store) {
   UNWIND $names AS name
   MATCH (x:_Name {name: name})
   RETURN collect([x.name, x.key]) AS names
 }
-RETURN store.importing AS importing, store.head AS head, nodes, edges, names
+RETURN store.importing AS importing, store.head AS head, nodes, brief, edges, names

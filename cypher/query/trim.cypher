@@ -4,11 +4,11 @@
 MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store
-CALL () {
+CALL (store) {
   OPTIONAL MATCH (consumer:_Consumer)
   RETURN min(consumer.cursor) AS past
 }
-CALL () {
+CALL (store) {
   MATCH (c:_Change)
   WITH c ORDER BY c.revision LIMIT $limit
   RETURN collect(c) AS oldest

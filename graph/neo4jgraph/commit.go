@@ -138,11 +138,12 @@ func (w *writeTx) load(ctx context.Context, want graph.Want) (graph.Revision, gr
 	for i, r := range want.Nodes {
 		keys[i] = r.String()
 	}
+	whole := len(keys) - want.Brief
 	edges := make([]any, len(want.Edges))
 	for i, k := range want.Edges {
-		edges[i] = map[string]any{"i": i, "from": k.From.String(), "to": k.To.String(), "kind": string(k.Kind), "key": k.Key}
+		edges[i] = map[string]any{"from": k.From.String(), "to": k.To.String(), "kind": string(k.Kind), "key": k.Key}
 	}
-	values, err := one(ctx, w.run, text("load"), map[string]any{"nodes": keys, "edges": edges, "names": texts0(want.Names)})
+	values, err := one(ctx, w.run, text("load"), map[string]any{"nodes": keys[:whole], "brief": keys[whole:], "edges": edges, "names": texts0(want.Names)})
 	if err != nil {
 		return 0, found, err
 	}
@@ -154,13 +155,17 @@ func (w *writeTx) load(ctx context.Context, want graph.Want) (graph.Revision, gr
 		found.Nodes = append(found.Nodes, n)
 	}
 	for _, v := range field[[]any](&r, values[2]) {
+		pair := field[[]any](&r, v)
+		found.Nodes = append(found.Nodes, graph.Node{Ref: want.Nodes[whole+int(field[int64](&r, pair[0]))], Revision: graph.Revision(field[int64](&r, pair[1]))})
+	}
+	for _, v := range field[[]any](&r, values[3]) {
 		three := field[[]any](&r, v)
 		k := want.Edges[field[int64](&r, three[0])]
 		found.Edges = append(found.Edges, r.edge(k.From, k.Kind, k.To, three[2]))
 		w.edgeIDs[k] = field[string](&r, three[1])
 	}
 	found.Names = map[string]graph.Ref{}
-	for _, v := range field[[]any](&r, values[3]) {
+	for _, v := range field[[]any](&r, values[4]) {
 		pair := field[[]any](&r, v)
 		holder, err := graph.ParseRef(field[string](&r, pair[1]))
 		if err != nil && r.bad == nil {
