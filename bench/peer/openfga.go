@@ -266,3 +266,8 @@ func (f *OpenFGA) List(rd world.Reader) drive.Request {
 func (f *OpenFGA) Grant(person string, r *world.Repo) drive.Request {
 	return f.write([]Tuple{{"user:" + person, relation[world.Read], "repo:" + r.ID}})
 }
+
+// Revoke deletes it.
+func (f *OpenFGA) Revoke(person string, r *world.Repo) drive.Request {
+	return f.post("write", object{"deletes": object{"tuple_keys": []Tuple{{"user:" + person, relation[world.Read], "repo:" + r.ID}}}})
+}

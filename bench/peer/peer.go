@@ -17,6 +17,8 @@ type Peer interface {
 	Client() *drive.Client
 	// Load puts the whole world into an empty store and tells how many tuples or changes that took.
 	Load(ctx context.Context) (elements int, took time.Duration, err error)
+	// StartTime is how long it took from the start of the process to its first answer.
+	StartTime() time.Duration
 
 	Check(q world.Question) drive.Request
 	// Batch asks at most BatchSize questions at once.
@@ -26,6 +28,8 @@ type Peer interface {
 	List(r world.Reader) drive.Request
 	// Grant lets the person read the repository.
 	Grant(person string, r *world.Repo) drive.Request
+	// Revoke takes that back.
+	Revoke(person string, r *world.Repo) drive.Request
 
 	// Memory returns the resident memory in bytes, now and at its highest; 0 where the system does not tell.
 	Memory() (now, peak int64)

@@ -17,12 +17,11 @@ import (
 
 // process is a server that was started here.
 type process struct {
-	cmd    *exec.Cmd
-	done   chan error
-	log    string
-	client *drive.Client
-	// Started is how long it took until the server answered.
-	Started time.Duration
+	cmd     *exec.Cmd
+	done    chan error
+	log     string
+	client  *drive.Client
+	started time.Duration
 }
 
 // FreePort returns a port of the loopback address that nothing listens on.
@@ -56,7 +55,7 @@ func start(ctx context.Context, dir string, env []string, token string, ready dr
 	if err := p.wait(ctx, ready); err != nil {
 		return nil, fmt.Errorf("%w; its log ends with:\n%s", err, tail(p.log))
 	}
-	p.Started = time.Since(began)
+	p.started = time.Since(began)
 	return p, nil
 }
 
@@ -91,6 +90,9 @@ func (p *process) stop() error {
 		return fmt.Errorf("%s did not end when asked", p.cmd.Path)
 	}
 }
+
+// StartTime is how long it took until the server answered.
+func (p *process) StartTime() time.Duration { return p.started }
 
 var memory = regexp.MustCompile(`(?m)^Vm(RSS|HWM):\s+(\d+) kB`)
 

@@ -150,3 +150,9 @@ func (t *Trellis) Grant(person string, r *world.Repo) drive.Request {
 		"subject": "user:" + person, "resource": "repo:" + r.ID, "role": "repo-read",
 	})}
 }
+
+// Revoke takes it back.
+func (t *Trellis) Revoke(person string, r *world.Repo) drive.Request {
+	query := url.Values{"subject": {"user:" + person}, "resource": {"repo:" + r.ID}, "role": {"repo-read"}}
+	return drive.Request{Method: http.MethodDelete, URL: t.url + "/api/v1/grants?" + query.Encode()}
+}

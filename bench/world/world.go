@@ -237,28 +237,10 @@ func (w *World) Level(person string, r *Repo) Level {
 	return best
 }
 
-// Elements counts what the world is made of: people, organizations, teams and
-// repositories, and the memberships and grants between them.
+// Elements counts the nodes and edges of Graph.
 func (w *World) Elements() int {
-	n := len(w.People) + len(w.Orgs) + len(w.Teams) + len(w.Repos)
-	for _, o := range w.Orgs {
-		n += len(o.in) + len(o.Admins)
-		if o.Default != None {
-			n++
-		}
-	}
-	for _, t := range w.Teams {
-		n += len(t.Members)
-		if t.Parent != nil {
-			n++
-		}
-		for _, l := range t.Grants {
-			if l != None {
-				n++
-			}
-		}
-	}
-	return n
+	nodes, edges := w.Graph()
+	return len(nodes) + len(edges)
 }
 
 // Readable returns the ids of all repositories that the person may read, sorted.

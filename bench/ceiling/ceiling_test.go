@@ -1,0 +1,22 @@
+package ceiling_test
+
+import (
+	"testing"
+	"time"
+
+	"trellis/bench/ceiling"
+)
+
+func TestRawSQLiteWrites(t *testing.T) {
+	s, err := ceiling.OpenSQLite(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, group := range []int{1, 64} {
+		perSecond, err := s.Write(t.Context(), group, 20*time.Millisecond)
+		if err != nil || perSecond <= 0 {
+			t.Errorf("groups of %d: %v, %v", group, perSecond, err)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"trellis/bench/drive"
+	"trellis/bench/peer"
+	"trellis/bench/world"
+)
+
+// bench is one run.
+type bench struct {
+	options
+	world     *world.World
+	data, dir string
+	known     []world.Question
+	questions []world.Question
+	progress  io.Writer
+	report    report
+
+	ours, fga, cached peer.Peer
+	first             *peer.OpenFGA // fga, by its own type
+	bare              *peer.Bare
+	dirs              int
+	granted           map[peer.Peer]int // pairs given so far, see world.NewGrants
+}
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}
+
+// wants tells whether a group is to be measured.
+func (b *bench) wants(group string) bool {
+	return b.only == "" || slices.Contains(strings.Split(b.only, ","), group)
+}
+
+// newDir makes a directory for one process.
+func (b *bench) newDir(name string) (string, error) {
+	b.dirs++
+	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d", name, b.dirs))
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// all measures everything, in an order in which what changes the data comes last.
+func (b *bench) all(ctx context.Context) error {
+	b.granted = map[peer.Peer]int{}
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+	if err := b.startOthers(ctx); err != nil {
+		return err
+	}
+	if err := b.decisions(ctx); err != nil {
+		return err
+	}
+	for _, g := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"check", b.check}, {"batch", b.batch}, {"list", b.list}, {"write", b.write}, {"revoke", b.revoke},
+		{"ceiling", b.sqlite}, {"neo4j", b.onNeo4j},
+	} {
+		if !b.wants(g.name) {
+			continue
+		}
+		if err := g.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+	}
+	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+		now, peak := p.Memory()
+		b.report.memory = append(b.report.memory, memory{p.Name(), "after the run", now, peak})
+	}
+	return ctx.Err()
+}
+
+// startOthers starts what needs nothing but loaded databases.
+func (b *bench) startOthers(ctx context.Context) error {
+	dir, err := b.newDir("cached")
+	if err != nil {
+		return err
+	}
+	cached, err := peer.StartOpenFGACached(ctx, b.openfga, dir, b.first)
+	if err != nil {
+		return err
+	}
+	b.cached = cached
+	if dir, err = b.newDir("bare"); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	b.bare, err = peer.StartBare(ctx, self, dir)
+	return err
+}
+
+// stop ends what was started.
+func (b *bench) stop() error {
+	var errs []error
+	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+		if p != nil {
+			errs = append(errs, p.Stop())
+		}
+	}
+	if b.bare != nil {
+		errs = append(errs, b.bare.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// entry is one system in a measurement.
+type entry struct {
+	system string
+	items  int // answers in one request
+	client *drive.Client
+	source drive.Source
+	first  *int // number of the next request, where requests may not be repeated
+}
+
+// measure takes the rounds of all systems in turn, after each was warmed up.
+func (b *bench) measure(ctx context.Context, what string, connections int, entries []entry) {
+	results := make([][]drive.Result, len(entries))
+	for i, e := range entries {
+		if e.first == nil {
+			entries[i].first = new(int)
+		}
+	}
+	for round := -1; round < b.rounds; round++ {
+		for i, e := range entries {
+			limit := drive.Limit{Time: b.duration, Exact: round < 0}
+			if round < 0 {
+				limit.Time = min(b.duration, 2*time.Second)
+			}
+			r := e.client.Run(ctx, e.source, connections, *e.first, limit)
+			*e.first = r.Next
+			if round < 0 && r.Wrong+r.Failed == 0 {
+				continue
+			}
+			if round < 0 {
+				r.PerSecond, r.Done = 0, 0 // a warm-up counts only where it went wrong
+				b.report.mistakes = append(b.report.mistakes, fmt.Sprintf("%s, %s, warming up: %d wrong, %d failed, first: %v", what, e.system, r.Wrong, r.Failed, r.Err))
+				continue
+			}
+			results[i] = append(results[i], r)
+		}
+	}
+	for i, e := range entries {
+		m := drive.Median(results[i])
+		b.report.add(row{what: what, connections: connections, system: e.system, items: e.items, result: m})
+		if m.Err != nil {
+			b.report.mistakes = append(b.report.mistakes, fmt.Sprintf("%s, %d connections, %s: first of %d failures: %v", what, connections, e.system, m.Failed, m.Err))
+		}
+		b.say("%-30s c=%-3d %-20s %10.0f/s p50 %v p99 %v wrong %d failed %d", what, connections, e.system, m.PerSecond*float64(e.items), m.P50, m.P99, m.Wrong, m.Failed)
+	}
+}
