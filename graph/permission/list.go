@@ -151,9 +151,26 @@ type branch struct {
 	edit  uint64
 }
 
+// twig is a leaf, an array of entries like a short list, or a further branch.
 type twig struct {
-	kids *branch
-	leaf []entry
+	p unsafe.Pointer // *entry, or *branch if c is isTrie
+	n uint32
+	c uint32
+}
+
+func (w *twig) kids() *branch {
+	if w.c != isTrie {
+		return nil
+	}
+	return (*branch)(w.p)
+}
+
+func (w *twig) leaf() []entry { return unsafe.Slice((*entry)(w.p), w.n) }
+
+func (w *twig) grow(b *branch) { *w = twig{p: unsafe.Pointer(b), c: isTrie} }
+
+func (w *twig) set(leaf []entry) {
+	*w = twig{p: unsafe.Pointer(unsafe.SliceData(leaf)), n: uint32(len(leaf)), c: uint32(cap(leaf))}
 }
 
 // spread is a bijection, so that two nodes always part somewhere below.
@@ -178,11 +195,11 @@ func newTrie(s []entry, edit uint64) *trie {
 func (t *trie) find(node uint32) []entry {
 	h := spread(node)
 	w := &t.root.twigs[h&(twigCount-1)]
-	for w.kids != nil {
+	for b := w.kids(); b != nil; b = w.kids() {
 		h >>= twigBits
-		w = &w.kids.twigs[h&(twigCount-1)]
+		w = &b.twigs[h&(twigCount-1)]
 	}
-	return w.leaf
+	return w.leaf()
 }
 
 func (t *trie) add(e entry, edit uint64) *trie {
@@ -211,43 +228,51 @@ func (b *branch) own(edit uint64) *branch {
 
 func (b *branch) add(e entry, h uint32, depth int, edit uint64) {
 	w := &b.twigs[h&(twigCount-1)]
-	if w.kids != nil {
-		w.kids = w.kids.own(edit)
-		w.kids.add(e, h>>twigBits, depth+1, edit)
+	if k := w.kids(); k != nil {
+		k = k.own(edit)
+		w.grow(k)
+		k.add(e, h>>twigBits, depth+1, edit)
 		return
 	}
-	if len(w.leaf) < leafMax || depth == trieDepth-1 {
-		w.leaf = append(w.leaf, e)
-		return
+	switch {
+	case w.n < w.c:
+		*(*entry)(unsafe.Add(w.p, uintptr(w.n)*8)) = e
+		w.n++
+	case w.n < leafMax || depth == trieDepth-1:
+		w.set(append(append(make([]entry, 0, w.n+w.n/2+2), w.leaf()...), e))
+	default:
+		kids := &branch{edit: edit}
+		for _, old := range w.leaf() {
+			kids.add(old, spread(nodeOf(old))>>((depth+1)*twigBits), depth+1, edit)
+		}
+		kids.add(e, h>>twigBits, depth+1, edit)
+		w.grow(kids)
 	}
-	kids := &branch{edit: edit}
-	for _, old := range append(w.leaf[:len(w.leaf):len(w.leaf)], e) {
-		kids.add(old, spread(nodeOf(old))>>((depth+1)*twigBits), depth+1, edit)
-	}
-	*w = twig{kids: kids}
 }
 
 func (b *branch) remove(e entry, h uint32, edit uint64) {
 	w := &b.twigs[h&(twigCount-1)]
-	if w.kids != nil {
-		w.kids = w.kids.own(edit)
-		w.kids.remove(e, h>>twigBits, edit)
+	if k := w.kids(); k != nil {
+		k = k.own(edit)
+		w.grow(k)
+		k.remove(e, h>>twigBits, edit)
 		return
 	}
-	i := slices.Index(w.leaf, e)
-	w.leaf = append(append(make([]entry, 0, len(w.leaf)), w.leaf[:i]...), w.leaf[i+1:]...)
+	leaf := w.leaf()
+	i := slices.Index(leaf, e)
+	w.set(append(append(make([]entry, 0, len(leaf)), leaf[:i]...), leaf[i+1:]...))
 }
 
 func (b *branch) each(yield func(entry) bool) bool {
 	for i := range b.twigs {
 		w := &b.twigs[i]
-		if w.kids != nil {
-			if !w.kids.each(yield) {
+		if k := w.kids(); k != nil {
+			if !k.each(yield) {
 				return false
 			}
 			continue
 		}
-		for _, e := range w.leaf {
+		for _, e := range w.leaf() {
 			if !yield(e) {
 				return false
 			}

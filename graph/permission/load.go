@@ -62,7 +62,7 @@ func (l *loader) node(n *graph.Node) {
 	if s := n.Props.String(graph.PropStatus); s == "" || s == graph.StatusActive {
 		flags = isActive
 	}
-	at := w.newNode(n.Ref.Type, l.string(n.Ref.ID), flags)
+	at := w.newNode(n.Ref.Type, n.Ref.ID, flags)
 	t := int(w.nodes.at(at).typ)
 	for len(l.byType) <= t {
 		l.byType = append(l.byType, nil)
@@ -146,6 +146,7 @@ func (l *loader) room(n uint32) list {
 
 func (l *loader) finish() *writer {
 	w := l.w
+	l.renumber()
 	for t, ids := range l.byType {
 		name := func(id uint32) string { return w.nodes.at(id).name() }
 		less := func(a, b uint32) int { return strings.Compare(name(a), name(b)) }
