@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -149,10 +151,22 @@ func (c *call) valid(t reflect.Type) error {
 	for _, err := range res.Errors {
 		var d *huma.ErrorDetail
 		if errors.As(err, &d) {
-			p.Errors = append(p.Errors, Fault{Pointer: pointer(d.Location), Detail: d.Message})
+			p.Errors = append(p.Errors, faultOf(d))
 		}
 	}
 	return p
+}
+
+// faultOf points a missing property at where it should be, and not, as huma
+// does, at the object around it.
+func faultOf(d *huma.ErrorDetail) Fault {
+	f := Fault{Pointer: pointer(d.Location), Detail: d.Message}
+	var name string
+	if n, err := fmt.Sscanf(d.Message, validation.MsgExpectedRequiredProperty, &name); n == 1 && err == nil {
+		f.Pointer += "/" + name
+		f.Detail = "is required"
+	}
+	return f
 }
 
 // pointer turns huma's "checks[3].resource" into "/checks/3/resource".

@@ -473,7 +473,7 @@ func patchNode(c *call) error {
 // seen is current for callers who may see the node: to others it is not there.
 func (c *call) seen() (graph.Revision, error) {
 	if !c.visible(c.ref) {
-		return 0, &graph.Error{Kind: graph.NotFound, Ref: c.ref}
+		return 0, nil
 	}
 	return c.current()
 }

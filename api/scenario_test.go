@@ -1,0 +1,175 @@
+package api_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"trellis/api"
+)
+
+// scenario is one request and what must come of it.
+type scenario struct {
+	as, method, path, body string
+	status                 int
+	want                   string // a part of the answer, or the kind of problem
+	header                 []string
+}
+
+func (w *world) run(list []scenario) {
+	w.t.Helper()
+	for _, s := range list {
+		a := w.do(s.as, s.method, s.path, s.body, s.header...)
+		if a.status != s.status {
+			w.t.Errorf("%s %s as %q: %d, want %d: %.600s", s.method, s.path, s.as, a.status, s.status, a.body)
+			continue
+		}
+		got := string(a.body)
+		if a.status >= 400 && a.header.Get("Content-Type") == "application/problem+json" {
+			if got = a.problem(); got != s.want {
+				w.t.Errorf("%s %s as %q: problem %s, want %s: %s", s.method, s.path, s.as, got, s.want, a.body)
+			}
+		} else if !strings.Contains(got, s.want) {
+			w.t.Errorf("%s %s as %q: no %s in %.900s", s.method, s.path, s.as, s.want, got)
+		}
+		if a.header.Get("X-Request-Id") == "" || a.header.Get("Trellis-Revision") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
+			w.t.Errorf("%s %s: headers %v", s.method, s.path, a.header)
+		}
+	}
+}
+
+const v1 = "/api/v1"
+
+func everyRoute() []scenario {
+	ok := func(as, method, path, body string, status int, want string) scenario {
+		return scenario{as: as, method: method, path: v1 + path, body: body, status: status, want: want}
+	}
+	return []scenario{
+		ok("acme-owner", "POST", "/access/check", `{"permission":"repo:push","resource":"repo:acme/main"}`, 200, `"allowed":true`),
+		ok("acme-owner", "POST", "/access/check", `{"permission":"repo:push","resource":"repo:other/main"}`, 200, `"allowed":false`),
+		ok("acme-owner", "POST", "/access/check", `{"subject":"user:acme-editor","permission":"repo:push","resource":"repo:acme/main","context":{"mfa":true},"consistency":"fully_consistent"}`, 200, `"allowed":true`),
+		ok("root", "POST", "/access/check", `{"subject":"user:ghost","permission":"repo:push","resource":"repo:none"}`, 200, `"allowed":false`),
+		ok("acme-owner", "POST", "/access/checks", `{"checks":[{"permission":"repo:push","resource":"repo:acme/main"},{"permission":"repo:push","resource":"repo:other/main"}]}`, 200, `"results":[{"allowed":true},{"allowed":false}]`),
+		ok("acme-owner", "POST", "/access/checks", `{"checks":[]}`, 200, `"results":[]`),
+		ok("acme-owner", "POST", "/access/explain", `{"subject":"user:acme-editor","permission":"repo:push","resource":"repo:acme/main"}`, 200, "user:acme-editor has role editor on organization:acme, and repo:acme/main is below organization:acme, and role editor grants repo:push"),
+		ok("acme-owner", "POST", "/access/explain", `{"subject":"user:acme-editor","permission":"repo:delete","resource":"repo:acme/main"}`, 200, `"reason":"insufficient"`),
+		ok("acme-owner", "POST", "/access/explain", `{"subject":"user:nobody","permission":"repo:delete","resource":"repo:acme/main"}`, 200, `"reason":"no_grant"`),
+		ok("acme-owner", "GET", "/access/resources?permission=repo:read&type=repo", "", 200, `"items":["repo:acme/main"]`),
+		ok("acme-owner", "GET", "/access/subjects?permission=repo:read&resource=repo:acme%2Fmain", "", 200, `"items":["user:acme-editor","user:acme-owner"]`),
+		ok("acme-editor", "GET", "/access/permissions?resource=repo:acme%2Fmain", "", 200, `"items":["organization:read","repo:push","repo:read","repo:update","team:read"]`),
+
+		ok("root", "GET", "/users?limit=1", "", 200, `"next_cursor"`),
+		ok("root", "POST", "/users", `{"id":"u1","name":"U","email":"U@example.com"}`, 201, `"email":"U@example.com"`),
+		ok("root", "GET", "/users/u@EXAMPLE.com", "", 200, `"id":"u1"`),
+		ok("root", "PUT", "/users/u1", `{"name":"V"}`, 200, `"name":"V"`),
+		ok("root", "PATCH", "/users/u1", `{"status":"suspended"}`, 200, `"status":"suspended"`),
+		ok("root", "DELETE", "/users/u1", "", 200, `{"deleted":{"nodes":1,"edges":`),
+
+		ok("root", "GET", "/service-accounts", "", 200, `"slug":"bootstrap"`),
+		ok("root", "POST", "/service-accounts", `{"slug":"robot","name":"Robot"}`, 201, `"slug":"robot"`),
+		ok("root", "GET", "/service-accounts/robot", "", 200, `"name":"Robot"`),
+		ok("root", "PUT", "/service-accounts/robot", `{"slug":"robot","name":"R2"}`, 200, `"name":"R2"`),
+		ok("root", "PATCH", "/service-accounts/robot", `{"description":"d"}`, 200, `"description":"d"`),
+		ok("root", "DELETE", "/service-accounts/robot", "", 200, `"nodes":1`),
+
+		ok("root", "POST", "/groups", `{"id":"g1","name":"All"}`, 201, `"slug":"g1"`),
+		ok("root", "GET", "/groups", "", 200, `"id":"g1"`),
+		ok("root", "GET", "/groups/g1", "", 200, `"name":"All"`),
+		ok("root", "PUT", "/groups/g1", `{"name":"Some","slug":"some"}`, 200, `"slug":"some"`),
+		ok("root", "PATCH", "/groups/some", `{"name":"Any"}`, 200, `"name":"Any"`),
+		ok("root", "PUT", "/groups/some/members/user:nobody", `{"expires_at":"2099-01-02T03:04:05Z"}`, 201, `"expires_at":"2099-01-02T03:04:05Z"`),
+		ok("root", "PUT", "/groups/some/members/user:nobody", "", 200, `"member":"user:nobody"`),
+		ok("root", "GET", "/groups/some/members", "", 200, `"member":"user:nobody"`),
+		ok("nobody", "DELETE", "/groups/some/members/user:nobody", "", 200, `{"deleted":{"nodes":0,"edges":1}}`),
+		ok("root", "DELETE", "/groups/some", "", 200, `"nodes":1`),
+
+		ok("root", "POST", "/organizations", `{"id":"o1","name":"O"}`, 201, `"slug":"o1"`),
+		ok("root", "GET", "/organizations", "", 200, `"id":"o1"`),
+		ok("root", "GET", "/organizations/o1", "", 200, `"name":"O"`),
+		ok("root", "PUT", "/organizations/o1", `{"name":"P"}`, 200, `"name":"P"`),
+		ok("root", "PATCH", "/organizations/o1", `{"slug":"oh-one"}`, 200, `"slug":"oh-one"`),
+		ok("root", "PUT", "/organizations/oh-one/members/user:nobody", "", 201, `"member":"user:nobody"`),
+		ok("root", "GET", "/organizations/oh-one/members?type=user", "", 200, `"member":"user:nobody"`),
+		ok("root", "DELETE", "/organizations/oh-one/members/user:nobody", "", 200, `"edges":1`),
+		ok("root", "POST", "/organizations/oh-one/teams", `{"name":"Tee","slug":"tee"}`, 201, `"organization":"o1"`),
+		ok("root", "GET", "/organizations/oh-one/teams", "", 200, `"slug":"tee"`),
+		ok("root", "GET", "/organizations/oh-one/teams/tee", "", 200, `"name":"Tee"`),
+		ok("root", "PUT", "/organizations/oh-one/teams/tee", `{"name":"Toe","slug":"toe"}`, 200, `"name":"Toe"`),
+		ok("root", "PATCH", "/organizations/oh-one/teams/toe", `{"name":"Tip"}`, 200, `"name":"Tip"`),
+		ok("root", "PUT", "/organizations/oh-one/teams/toe/members/user:nobody", "", 201, `"member"`),
+		ok("root", "GET", "/organizations/oh-one/teams/toe/members", "", 200, `"member":"user:nobody"`),
+		ok("root", "DELETE", "/organizations/oh-one/teams/toe/members/user:nobody", "", 200, `"edges":1`),
+		ok("root", "DELETE", "/organizations/oh-one/teams/toe", "", 200, `"nodes":1`),
+		ok("root", "DELETE", "/organizations/oh-one?cascade=true", "", 200, `"nodes":1`),
+
+		ok("root", "POST", "/roles", `{"id":"r1","name":"R","permissions":["repo:read"],"inherits":["readonly"]}`, 201, `"inherits":["readonly"]`),
+		ok("root", "GET", "/roles", "", 200, `"id":"r1"`),
+		ok("root", "POST", "/roles", `{"name":"Ours","slug":"ours","organization":"acme","permissions":["repo:read"]}`, 201, `"organization":"acme"`),
+		ok("acme-owner", "GET", "/roles?organization=acme", "", 200, `"slug":"ours"`),
+		ok("acme-owner", "GET", "/roles/ours?organization=acme", "", 200, `"name":"Ours"`),
+		ok("nobody", "GET", "/roles/r1", "", 200, `"permissions":["repo:read"]`),
+		ok("root", "PUT", "/roles/r1", `{"name":"RR","permissions":["repo:*"]}`, 200, `"permissions":["repo:*"]`),
+		ok("root", "PATCH", "/roles/r1", `{"permissions":[]}`, 200, `"permissions":[]`),
+		ok("root", "DELETE", "/roles/r1", "", 200, `"nodes":1`),
+
+		ok("nobody", "GET", "/permissions?limit=1000", "", 200, `"id":"repo:push"`),
+		ok("nobody", "GET", "/permissions/repo:push", "", 200, `"type":"permission"`),
+
+		ok("nobody", "GET", "/resource-types", "", 200, `"id":"repo"`),
+		ok("root", "POST", "/resource-types", `{"id":"issue","parents":["repo"],"actions":["close"]}`, 201, `"actions":["close"]`),
+		ok("nobody", "GET", "/resource-types/issue", "", 200, `"parents":["repo"]`),
+		ok("root", "PUT", "/resource-types/issue", `{"name":"Issue","parents":["repo","issue"],"actions":["close"]}`, 200, `"name":"Issue"`),
+		ok("root", "PATCH", "/resource-types/issue", `{"description":"x"}`, 200, `"description":"x"`),
+
+		ok("acme-owner", "POST", "/resources/issue", `{"name":"1","parents":["repo:acme/main"]}`, 201, `"parents":["repo:acme/main"]`),
+		ok("acme-owner", "GET", "/resources/issue", "", 200, `"name":"1"`),
+		ok("acme-owner", "PUT", "/resources/issue/a%2F%C3%A9%20b", `{"parents":["repo:acme/main"],"attributes":{"x":1}}`, 201, `"id":"a/é b"`),
+		ok("acme-owner", "GET", "/resources/issue/a%2F%C3%A9%20b", "", 200, `"attributes":{"x":1}`),
+		ok("acme-owner", "PATCH", "/resources/issue/a%2F%C3%A9%20b", `{"attributes":{"y":2}}`, 200, `"attributes":{"x":1,"y":2}`),
+		ok("acme-owner", "DELETE", "/resources/issue/a%2F%C3%A9%20b", "", 200, `"nodes":1`),
+		ok("root", "DELETE", "/resource-types/issue", "", 409, "in-use"),
+
+		ok("acme-owner", "PUT", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","role":"editor"}`, 201, `"granted_by":"user:acme-owner"`),
+		ok("acme-owner", "POST", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","actions":["repo:read"]}`, 201, `"actions":["repo:read"]`),
+		ok("acme-owner", "PUT", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","role":"editor"}`, 200, `"role":"editor"`),
+		ok("nobody", "GET", "/grants?subject=user:nobody", "", 200, `"actions":["repo:read"]`),
+		ok("acme-owner", "GET", "/grants?role=editor", "", 200, `"subject":"user:nobody"`),
+		ok("acme-owner", "GET", "/grants?resource=repo:acme/main&subject=user:nobody&role=editor", "", 200, `"role":"editor"`),
+		ok("acme-owner", "DELETE", "/grants?subject=user:nobody&resource=repo:acme/main&role=editor", "", 200, `"edges":1`),
+		ok("nobody", "DELETE", "/grants?subject=user:nobody&resource=repo:acme/main", "", 200, `"edges":1`),
+		ok("nobody", "DELETE", "/grants?subject=user:nobody&resource=repo:acme/main", "", 404, "not-found"),
+
+		ok("nobody", "GET", "/me", "", 200, `"credential":"api_key"`),
+		ok("root", "GET", "/me", "", 200, `"subject":"service_account:bootstrap"`),
+		ok("root", "POST", "/batch", `{"mutations":[{"op":"put","node":"group:b","data":{"name":"B"}},{"op":"put_member","set":"group:b","member":"user:nobody"},{"op":"put_grant","subject":"group:b","resource":"organization:acme","role":"readonly"},{"op":"delete_member","set":"group:b","member":"user:nobody"}]}`, 200, `"results":[{"effect":"created"},{"effect":"unchanged"},{"effect":"created"},{"effect":"unchanged"}]`),
+
+		{as: "", method: "GET", path: "/livez", status: 200, want: `"ok"`},
+		{as: "", method: "GET", path: "/readyz", status: 200, want: `"index":"ok"`},
+		{as: "", method: "GET", path: "/metrics", status: 200, want: `trellis_http_request_duration_seconds_count{method="GET",route="/api/v1/me",status="2xx"}`},
+		{as: "", method: "GET", path: "/openapi.json", status: 200, want: `"openapi": "3.1.0"`},
+		{as: "", method: "GET", path: "/docs", status: 200, want: "swagger-ui"},
+		{as: "", method: "GET", path: "/docs/swagger-ui.css", status: 200, want: ".swagger-ui"},
+	}
+}
+
+func TestEveryRouteAnswers(t *testing.T) {
+	w := newWorld(t, api.Options{}).sample()
+	list := everyRoute()
+	w.run(list)
+
+	// API keys and the stream have tests of their own.
+	elsewhere := regexp.MustCompile(`/api-keys|/changes`)
+	for _, r := range api.Routes() {
+		re := regexp.MustCompile("^" + regexp.MustCompile(`\{\w+\}`).ReplaceAllString(r.Path, `[^/?]+`) + `(\?.*)?$`)
+		found := elsewhere.MatchString(r.Path)
+		for _, s := range list {
+			found = found || s.method == r.Method && s.status < 300 && re.MatchString(s.path)
+		}
+		if !found && r.ID != "deleteResourceType" {
+			t.Errorf("no scenario for %s %s", r.Method, r.Path)
+		}
+	}
+	if s := w.logs.String(); strings.Contains(s, "level=ERROR") {
+		t.Error(s)
+	}
+}
