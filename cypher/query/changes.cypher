@@ -1,6 +1,6 @@
 // Reads the change records after a revision, in order. The first row is the store's and has no record.
 // Parameters: after, limit
-// Columns: importing, head, oldest, revision, data (JSON) or packed (the same, gzip)
+// Columns: importing, head, oldest, revision, data (JSON, or null), packed (the same in gzip, or null)
 MATCH (store:_Store {key: 'store'})
 RETURN store.importing AS importing, store.head AS head, store.oldest AS oldest, null AS revision, null AS data, null AS packed
 UNION ALL

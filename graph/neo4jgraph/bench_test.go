@@ -110,7 +110,7 @@ func median(list []time.Duration) time.Duration {
 // edges created in one UNWIND after a lock node was taken. One operation is
 // one round of both.
 func BenchmarkGrantGroups(b *testing.B) {
-	const group, groups = 16, 20
+	const group, groups = 16, 5
 	u := serverURL(b)
 	wipe(b, u)
 	s := open(b, u)

@@ -1,0 +1,4 @@
+package neo4jgraph
+
+// Label is label, for the test of its promise.
+var Label = label
