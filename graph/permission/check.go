@@ -83,6 +83,14 @@ func (s *state) gather(c *crowd, subject uint32, at int64) bool {
 	if a := s.authenticated; a != 0 && subject != s.everyone && s.nodes.at(a).flags&holdsGrants != 0 {
 		c.add(a)
 	}
+	if s.closed(n) {
+		for _, e := range n.sets.all() {
+			if s.live(attrOf(e), at) && !c.add(nodeOf(e)) {
+				return false
+			}
+		}
+		return true
+	}
 	for _, e := range n.sets.near() {
 		if !s.live(attrOf(e), at) {
 			continue

@@ -13,42 +13,100 @@ type reached struct {
 	expires int64
 }
 
-// closures works out anew the closure of every set that a change of
-// memberships may have touched: the loose ones and all sets below them.
+const (
+	// closeNow is how many nodes below a changed set are brought up to date
+	// at once, closeLater how many of the others with every later write.
+	closeNow   = 512
+	closeLater = 256
+)
+
+// closures works out anew the closures that changes of memberships have
+// touched: of the loose nodes and of all that is below those which are sets.
 func (w *writer) closures() {
-	if len(w.loose) == 0 {
-		return
+	if len(w.loose) > 0 {
+		w.tighten()
 	}
-	var todo []uint32
+	for n := 0; w.sweep > 0 && n < closeLater; n++ {
+		if w.sweep >= w.next {
+			w.sweep = 0
+			return
+		}
+		w.closeNode(w.sweep)
+		w.sweep++
+	}
+}
+
+func (w *writer) tighten() {
+	var sets, others, below []uint32
+	seen := make(map[uint32]bool, len(w.loose))
 	for id := range w.loose {
-		n := w.nodes.at(id)
-		if n.flags&hasMembers != 0 {
-			todo = append(todo, id)
-		} else if n.sets.total != n.sets.direct {
-			m := w.nodes.write(id, w.edit)
-			m.sets = setsOf(m.sets.near(), len(m.sets.near()))
+		seen[id] = true
+		if w.nodes.at(id).flags&hasMembers != 0 {
+			sets = append(sets, id)
+		} else {
+			others = append(others, id)
 		}
 	}
 	clear(w.loose)
-	seen := make(map[uint32]bool, len(todo))
-	for _, id := range todo {
-		seen[id] = true
-	}
-	for i := 0; i < len(todo); i++ {
-		w.linksOf(todo[i]).members.each(func(e entry) bool {
-			if m := nodeOf(e); w.nodes.at(m).flags&hasMembers != 0 && !seen[m] {
+	for i := 0; i < len(sets); i++ {
+		w.linksOf(sets[i]).members.each(func(e entry) bool {
+			m := nodeOf(e)
+			switch {
+			case seen[m]:
+			case w.nodes.at(m).flags&hasMembers != 0:
 				seen[m] = true
-				todo = append(todo, m)
+				sets = append(sets, m)
+			case len(below) <= closeNow:
+				seen[m] = true
+				below = append(below, m)
 			}
 			return true
 		})
 	}
-	for _, id := range todo {
-		w.closeSet(id, func(n int) []entry { return make([]entry, n) })
+	for _, id := range sets {
+		w.closeSet(id, newRoom)
+	}
+	if len(below) > closeNow {
+		w.nextEpoch()
+		below = nil
+	}
+	for _, id := range append(others, below...) {
+		w.closeNode(id)
 	}
 }
 
-// closeSet writes the closure of one set behind its direct memberships.
+func newRoom(n int) []entry { return make([]entry, n) }
+
+// nextEpoch makes the closures of all nodes that are no sets count as old.
+func (w *writer) nextEpoch() {
+	w.sweep = 1
+	if w.epoch++; w.epoch <= maxEpoch {
+		return
+	}
+	// Numbers start over: no node may carry one from before.
+	w.epoch = 1
+	for id := uint32(1); id < w.next; id++ {
+		w.nodes.write(id, w.edit).flags &= 1<<epochShift - 1
+	}
+}
+
+// closeNode brings the closure of a node that is no set up to date.
+func (w *writer) closeNode(id uint32) {
+	n := w.nodes.at(id)
+	if n.sets.direct == 0 || n.flags&hasMembers != 0 {
+		return
+	}
+	w.closeSet(id, newRoom)
+	w.stamp(id)
+}
+
+func (w *writer) stamp(id uint32) {
+	if f := w.nodes.at(id).flags; f>>epochShift != w.epoch {
+		w.nodes.write(id, w.edit).flags = f&(1<<epochShift-1) | w.epoch<<epochShift
+	}
+}
+
+// closeSet writes the closure of one node behind its direct memberships.
 func (w *writer) closeSet(id uint32, room func(n int) []entry) {
 	near := w.nodes.at(id).sets.near()
 	if len(near) == 0 {

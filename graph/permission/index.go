@@ -89,6 +89,7 @@ type writer struct {
 
 	// loose is the nodes whose memberships, or whose being a set, changed.
 	loose map[uint32]bool
+	sweep uint32 // the next node to bring to the present epoch; 0 if all are
 	walk  walk
 }
 
@@ -103,6 +104,7 @@ func newWriter() *writer {
 		rightOf: map[string]uint32{}, roles: map[graph.Ref]*roleEdges{}, newPolicy: true,
 		termOf: map[term]termUse{}, loose: map[uint32]bool{},
 	}
+	w.epoch = 1
 	w.seed = maphash.MakeSeed()
 	w.names = newNames(w.edit)
 	return w

@@ -111,8 +111,8 @@ func (l *list) remove(e entry, edit uint64) bool {
 	return true
 }
 
-// sets is the list of the sets a node is a direct member of, followed, when
-// the node has members itself, by every set that those lead to.
+// sets is the list of the sets a node is a direct member of, followed by every
+// other set that those lead to; see state.closed.
 type sets struct {
 	p      unsafe.Pointer
 	direct uint32

@@ -117,7 +117,16 @@ func (v *View) inside(id uint32, at int64, goals *idSet) bool {
 	if goals.has(id) {
 		return true
 	}
-	for _, e := range v.nodes.at(id).sets.near() {
+	n := v.nodes.at(id)
+	if v.closed(n) {
+		for _, e := range n.sets.all() {
+			if goals.has(nodeOf(e)) && v.live(attrOf(e), at) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, e := range n.sets.near() {
 		if !v.live(attrOf(e), at) {
 			continue
 		}

@@ -232,10 +232,10 @@ func (l *loader) packMembers(out, in []uint32) {
 		w.links.write(e.to, w.edit).members.add(entryOf(e.from, e.attr), w.edit)
 	})
 	l.members = rawEdges{}
-	// A set takes its closure with it; out is no longer needed.
 	for id := uint32(1); id < w.next; id++ {
-		if w.nodes.at(id).flags&hasMembers != 0 {
+		if out[id] > 0 {
 			w.closeSet(id, l.take)
+			w.stamp(id)
 		}
 	}
 }

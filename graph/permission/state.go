@@ -22,6 +22,7 @@ type state struct {
 
 	everyone, authenticated uint32
 	count, edges            int
+	epoch                   uint32 // see closed
 }
 
 // node is what a check reads of a node, in one cache line: one kilobyte of
@@ -44,7 +45,19 @@ const (
 	holdsGrants
 	// hasMembers: links.members is not empty, so sets holds the closure.
 	hasMembers
+
+	// The upper bits are the epoch in which the closure was written; see closed.
+	epochShift = 8
+	maxEpoch   = 1<<(32-epochShift) - 1
 )
+
+// closed tells whether the node's sets hold its whole closure. Those of sets
+// always do. Those of other nodes are written anew with every change of their
+// own memberships, but after a change above very many of them only little by
+// little; until then their closure is put together from those of their sets.
+func (s *state) closed(n *node) bool {
+	return n.flags&hasMembers != 0 || n.flags>>epochShift == s.epoch
+}
 
 // links is what lists and explanations read besides: edges as their other end
 // sees them.

@@ -151,6 +151,14 @@ func (s *state) holders(subject uint32, at int64, into *idSet) {
 
 // setsAbove collects the sets that the node is in at the time.
 func (s *state) setsAbove(id uint32, at int64, into *idSet) {
+	if n := s.nodes.at(id); s.closed(n) {
+		for _, e := range n.sets.all() {
+			if s.live(attrOf(e), at) {
+				into.add(nodeOf(e))
+			}
+		}
+		return
+	}
 	for _, e := range s.nodes.at(id).sets.near() {
 		if !s.live(attrOf(e), at) {
 			continue
