@@ -9,6 +9,7 @@ package graphtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,12 +45,22 @@ type testCase struct {
 	run  func(*room)
 }
 
+func allCases() []testCase {
+	return slices.Concat(stepCases, nameCases, valueCases, readCases, checkCases, feedCases, portCases, lifeCases, raceCases)
+}
+
+// Cases lists the names of all cases. Each of graph.Questions is one.
+func Cases() []string {
+	var names []string
+	for _, c := range allCases() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // Run asks everything of the engine.
 func Run(t *testing.T, e Engine) {
-	var cases []testCase
-	for _, group := range [][]testCase{stepCases, nameCases, valueCases, readCases, checkCases, feedCases, portCases, lifeCases, raceCases} {
-		cases = append(cases, group...)
-	}
+	cases := allCases()
 	known := map[string]bool{}
 	for _, c := range cases {
 		if known[c.name] {

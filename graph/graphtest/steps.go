@@ -9,6 +9,7 @@ import (
 
 var stepCases = []testCase{
 	{name: "PutCreatesThenReplaces", run: testPut},
+	{name: "TouchGivesANewRevision", run: testTouch},
 	{name: "RequirementsOfNodes", run: testNodeRequirements},
 	{name: "RequirementsOfEdges", run: testEdgeRequirements},
 	{name: "RequireLeaf", run: testLeaf},
@@ -65,6 +66,37 @@ func testPut(r *room) {
 	}
 	if got := r.node(a); got.Revision != want.Revision {
 		r.Errorf("an edge moved its end's revision from %d to %d", want.Revision, got.Revision)
+	}
+}
+
+func testTouch(r *room) {
+	a, k := r.ref("doc", "a"), r.kind("K")
+	r.do(graph.Put(graph.Node{Ref: a, Names: []string{r.prefix + "n"}, Props: graph.Props{"x": 1}}), link(a, k, a))
+	before := *r.node(a)
+	touch := r.batch(graph.Touch(a))
+	res := r.commit(touch)[0]
+	want := before
+	want.Updated, want.Revision = touch.Time, before.Revision+1
+	if res.Err != nil || res.Change == nil || len(res.Change.Entries) != 1 {
+		r.Fatalf("touched: %+v", res)
+	}
+	r.same("touched", nodeText(r.node(a)), nodeText(&want))
+	r.same("before", nodeText(res.Change.Entries[0].Node.Before), nodeText(&before))
+	r.same("after", nodeText(res.Change.Entries[0].Node.After), nodeText(&want))
+	r.same("still named", r.holder(r.prefix+"n"), "a")
+	r.refuse(graph.Stale, a, 1, graph.Touch(a), graph.RequireAt(a, want.Revision))
+	r.refuse(graph.NotFound, r.ref("doc", "none"), 0, graph.Touch(r.ref("doc", "none")))
+	// Twice in a batch is once; together with a change it is the change.
+	res = r.do(graph.Touch(a), putProps(a, graph.Props{"x": 2}), graph.Touch(a))
+	if n := r.node(a); len(res.Change.Entries) != 1 || n.Revision != res.Revision || n.Props.Int("x") != 2 || len(n.Names) != 0 {
+		r.Errorf("touched and changed: %s, %s", nodeText(n), text(res.Change))
+	}
+	if res := r.do(graph.Touch(a), graph.Delete(a)); r.node(a) != nil || len(res.Change.Entries) != 2 {
+		r.Errorf("touched and deleted: %s", text(res.Change))
+	}
+	res2 := r.commit(r.batch(put(a)), r.batch(graph.Touch(a)), r.batch(graph.Touch(a), graph.Require(r.ref("doc", "none"))), r.batch())
+	if n := r.node(a); res2[1].Err != nil || n.Revision != res2[1].Revision || n.Revision != res2[0].Revision+1 || res2[3].Change != nil {
+		r.Errorf("touched in a group: %s", nodeText(n))
 	}
 }
 

@@ -43,14 +43,24 @@ func (l loader) Load(_ context.Context, want graph.Want) (graph.Found, error) {
 }
 
 func (l loader) nodes(want *graph.Want, f *graph.Found) error {
-	if len(want.Nodes) == 0 {
+	f.Nodes = make([]graph.Node, 0, len(want.Nodes))
+	whole := want.Nodes[:len(want.Nodes)-want.Brief]
+	if len(whole) > 0 {
+		if err := l.w.run.nodes.query(func(row []driver.Value) error {
+			f.Nodes = append(f.Nodes, graph.Node{})
+			return nodeOf(row, &f.Nodes[len(f.Nodes)-1])
+		}, refList(whole)); err != nil {
+			return err
+		}
+	}
+	if want.Brief == 0 {
 		return nil
 	}
-	f.Nodes = make([]graph.Node, 0, len(want.Nodes))
-	return l.w.run.nodes.query(func(row []driver.Value) error {
-		f.Nodes = append(f.Nodes, graph.Node{})
-		return nodeOf(row, &f.Nodes[len(f.Nodes)-1])
-	}, refList(want.Nodes))
+	var c cells
+	return l.w.run.brief.query(func(row []driver.Value) error {
+		f.Nodes = append(f.Nodes, graph.Node{Ref: parseColumn(c.text(row[0])), Revision: graph.Revision(c.number(row[1]))})
+		return nil
+	}, refList(want.Nodes[len(whole):]))
 }
 
 // refList is a JSON list of the refs' columns.

@@ -25,7 +25,7 @@ type writer struct {
 type writeStatements struct {
 	begin, commit, rollback                                *statement
 	head, setHead                                          *statement
-	nodes, names, edges, last                              *statement
+	nodes, brief, names, edges, last                       *statement
 	edgesOut, edgesIn, edgesOutAll, edgesInAll             *statement
 	newNode, setNode, newEdge, setEdge, setName, setLast   *statement
 	dropEdge, dropName, dropNode, change, cursor, setClaim *statement
@@ -45,6 +45,7 @@ func (r *writeStatements) texts() map[**statement]string {
 		&r.head:     `SELECT head FROM store`,
 		&r.setHead:  `UPDATE store SET head = ?`,
 		&r.nodes:    `SELECT ` + nodeColumns + ` FROM json_each(?) AS j CROSS JOIN node ON node.ref = j.value`,
+		&r.brief:    `SELECT ref, revision FROM json_each(?) AS j CROSS JOIN node ON node.ref = j.value`,
 		&r.names:    `SELECT name, ref FROM json_each(?) AS j CROSS JOIN name ON name.name = j.value`,
 		&r.edges: `SELECT ` + edgeColumns + ` FROM json_each(?) AS j CROSS JOIN edge
 			ON edge.kind = j.value ->> 0 AND src = j.value ->> 1 AND dst = j.value ->> 2 AND edge.key = j.value ->> 3`,
