@@ -30,6 +30,9 @@ type Request struct {
 	Right func(body []byte) bool
 	// Exact, if set, looks closer, and takes the place of Right while warming up.
 	Exact func(body []byte) bool
+	// Unanswered, if set, is asked about an answer that is not right: whether
+	// it says that it could not be worked out. That is a failure, not a mistake.
+	Unanswered func(body []byte) bool
 }
 
 // Source gives request number i. It is called by several goroutines at once.
@@ -188,7 +191,13 @@ func (r *run) work(ctx context.Context) []time.Duration {
 			r.failed.Add(1)
 			r.err.CompareAndSwap(nil, &err)
 		case right != nil && !right(body):
-			r.wrong.Add(1)
+			if req.Unanswered == nil || !req.Unanswered(body) {
+				r.wrong.Add(1)
+				continue
+			}
+			r.failed.Add(1)
+			err := fmt.Errorf("not answered: %s", body[:min(len(body), 400)])
+			r.err.CompareAndSwap(nil, &err)
 		default:
 			took = append(took, d)
 		}

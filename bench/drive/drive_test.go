@@ -43,6 +43,21 @@ func TestEveryAnswerIsJudged(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatSaysItFailedIsAFailure(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("timeout")) }))
+	defer srv.Close()
+	c := drive.New("")
+	defer c.Close()
+	src := drive.Cycle([]drive.Request{{
+		Method: http.MethodGet, URL: srv.URL, Right: func([]byte) bool { return false },
+		Unanswered: func(b []byte) bool { return string(b) == "timeout" },
+	}})
+	r := c.Run(t.Context(), src, 1, 0, drive.Limit{Time: time.Minute, Requests: 3})
+	if r.Failed != 3 || r.Wrong != 0 || r.Err == nil {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestOnlyLoopbackIsReached(t *testing.T) {
 	_, err := drive.New("").Do(context.Background(), drive.Request{Method: http.MethodGet, URL: "http://192.0.2.1/"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "not a loopback address") {

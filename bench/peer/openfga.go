@@ -232,6 +232,7 @@ func (f *OpenFGA) Batch(qs []world.Question) drive.Request {
 	}
 	r := f.post("batch-check", object{"checks": checks})
 	r.Right = func(b []byte) bool { return bytes.Count(b, isAllowed) == yes }
+	r.Unanswered = func(b []byte) bool { return bytes.Contains(b, []byte(`"error":`)) }
 	r.Exact = func(b []byte) bool {
 		var answer struct {
 			Result map[string]struct {

@@ -75,25 +75,44 @@ func (b *bench) all(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
-	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+	for _, p := range b.peers() {
 		now, peak := p.Memory()
 		b.report.memory = append(b.report.memory, memory{p.Name(), "after the run", now, peak})
 	}
 	return ctx.Err()
 }
 
+// peers are the systems that run, Trellis first.
+func (b *bench) peers() []peer.Peer {
+	var out []peer.Peer
+	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+		if p != nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// writers are those of them with a store of their own.
+func (b *bench) writers() []peer.Peer {
+	return slices.DeleteFunc(b.peers(), func(p peer.Peer) bool { return p == b.cached })
+}
+
 // startOthers starts what needs nothing but loaded databases.
 func (b *bench) startOthers(ctx context.Context) error {
-	dir, err := b.newDir("cached")
-	if err != nil {
-		return err
+	if b.first != nil {
+		dir, err := b.newDir("cached")
+		if err != nil {
+			return err
+		}
+		cached, err := peer.StartOpenFGACached(ctx, b.openfga, dir, b.first)
+		if err != nil {
+			return err
+		}
+		b.cached = cached
 	}
-	cached, err := peer.StartOpenFGACached(ctx, b.openfga, dir, b.first)
+	dir, err := b.newDir("bare")
 	if err != nil {
-		return err
-	}
-	b.cached = cached
-	if dir, err = b.newDir("bare"); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -107,10 +126,8 @@ func (b *bench) startOthers(ctx context.Context) error {
 // stop ends what was started.
 func (b *bench) stop() error {
 	var errs []error
-	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
-		if p != nil {
-			errs = append(errs, p.Stop())
-		}
+	for _, p := range b.peers() {
+		errs = append(errs, p.Stop())
 	}
 	if b.bare != nil {
 		errs = append(errs, b.bare.Stop())

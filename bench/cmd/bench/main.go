@@ -31,6 +31,7 @@ type options struct {
 	only             string
 	out              string
 	trellis, openfga string
+	alone            bool
 	neo4j            string
 }
 
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.out, "o", "", "a file to write the table to as well")
 	flag.StringVar(&o.trellis, "trellis", "", "the program to measure, instead of building ../cmd/trellis")
 	flag.StringVar(&o.openfga, "openfga", "", "the program to measure, instead of building the one go.mod names")
+	flag.BoolVar(&o.alone, "alone", false, "measure Trellis and the ceilings only, without OpenFGA")
 	flag.StringVar(&bare, peer.BareFlag, "", "for itself: serve the bare route on this address")
 	flag.Parse()
 	o.neo4j = os.Getenv("TRELLIS_TEST_NEO4J_URL")
@@ -118,6 +120,9 @@ func (b *bench) build(ctx context.Context, module, root string) error {
 		{&b.openfga, module, "openfga", "github.com/openfga/openfga/cmd/openfga"},
 		{&b.trellis, root, "trellis", "./cmd/trellis"},
 	} {
+		if p.name == "openfga" && b.alone {
+			continue
+		}
 		if *p.program != "" {
 			abs, err := filepath.Abs(*p.program)
 			if err != nil {

@@ -19,54 +19,65 @@ func (b *bench) load(ctx context.Context) error {
 	if b.wants("load") {
 		rounds = b.rounds
 	}
-	fgaDir, err := b.newDir("openfga")
-	if err != nil {
-		return err
+	if !b.alone {
+		dir, err := b.newDir("openfga")
+		if err != nil {
+			return err
+		}
+		if b.first, err = peer.StartOpenFGA(ctx, b.openfga, dir, b.world); err != nil {
+			return err
+		}
+		b.fga = b.first
 	}
-	if b.first, err = peer.StartOpenFGA(ctx, b.openfga, fgaDir, b.world); err != nil {
-		return err
-	}
-	b.fga = b.first
-	var took [2][]time.Duration
-	var elements [2]int
+	took := map[string][]time.Duration{}
+	elements := map[string]int{}
 	for range rounds {
-		if b.ours != nil {
-			if err := b.ours.Stop(); err != nil {
-				return err
-			}
-			b.ours = nil
-		}
-		dir, err := b.newDir("trellis")
-		if err != nil {
+		if err := b.freshTrellis(ctx); err != nil {
 			return err
 		}
-		ours, err := peer.StartTrellis(ctx, b.trellis, dir, "", b.data, b.world)
-		if err != nil {
-			return err
-		}
-		b.ours = ours
-		b.report.starts = append(b.report.starts, ours.StartTime())
-		for i, p := range []peer.Peer{b.ours, b.fga} {
+		for _, p := range b.peers() {
 			n, d, err := p.Load(ctx)
 			if err != nil {
 				return fmt.Errorf("load %s: %w", p.Name(), err)
 			}
-			took[i], elements[i] = append(took[i], d), n
+			took[p.Name()], elements[p.Name()] = append(took[p.Name()], d), n
 			b.say("load %s: %d in %v", p.Name(), n, d)
 		}
 	}
-	for i, p := range []peer.Peer{b.ours, b.fga} {
-		slices.Sort(took[i])
-		b.report.loads = append(b.report.loads, loaded{p.Name(), elements[i], took[i][len(took[i])/2]})
+	for _, p := range b.peers() {
+		ds := slices.Sorted(slices.Values(took[p.Name()]))
+		b.report.loads = append(b.report.loads, loaded{p.Name(), elements[p.Name()], ds[len(ds)/2]})
 		now, peak := p.Memory()
 		b.report.memory = append(b.report.memory, memory{p.Name(), "after loading", now, peak})
 	}
 	return nil
 }
 
+// freshTrellis starts a server on an empty directory in place of the one that runs.
+func (b *bench) freshTrellis(ctx context.Context) error {
+	if b.ours != nil {
+		old := b.ours
+		b.ours = nil
+		if err := old.Stop(); err != nil {
+			return err
+		}
+	}
+	dir, err := b.newDir("trellis")
+	if err != nil {
+		return err
+	}
+	ours, err := peer.StartTrellis(ctx, b.trellis, dir, "", b.data, b.world)
+	if err != nil {
+		return err
+	}
+	b.ours = ours
+	b.report.starts = append(b.report.starts, ours.StartTime())
+	return nil
+}
+
 // decisions asks everybody the known decisions once.
 func (b *bench) decisions(ctx context.Context) error {
-	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+	for _, p := range b.peers() {
 		r := p.Client().Run(ctx, drive.Cycle(requests(b.known, p.Check)), 16, 0, drive.Limit{Time: 5 * time.Minute, Requests: len(b.known), Exact: true})
 		b.report.known = append(b.report.known, fmt.Sprintf("%s: %d of %d right", p.Name(), r.Done, len(b.known)))
 		b.say("known decisions, %s: %d right, %d wrong, %d failed", p.Name(), r.Done, r.Wrong, r.Failed)
@@ -88,7 +99,7 @@ func requests[T any](xs []T, f func(T) drive.Request) []drive.Request {
 func (b *bench) check(ctx context.Context) error {
 	qs := slices.Concat(b.known, b.questions)
 	entries := []entry{}
-	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+	for _, p := range b.peers() {
 		entries = append(entries, entry{system: p.Name(), items: 1, client: p.Client(), source: drive.Cycle(requests(qs, p.Check))})
 	}
 	entries = append(entries, entry{system: bareRoute, items: 1, client: b.bare.Client(), source: drive.Cycle(requests(qs, b.bare.Check))})
@@ -100,7 +111,7 @@ func (b *bench) check(ctx context.Context) error {
 
 func (b *bench) batch(ctx context.Context) error {
 	var entries []entry
-	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+	for _, p := range b.peers() {
 		groups := slices.Collect(slices.Chunk(b.questions[:len(b.questions)/100*100], p.BatchSize()))
 		entries = append(entries, entry{system: fmt.Sprintf("%s, in batches of %d", p.Name(), p.BatchSize()), items: p.BatchSize(), client: p.Client(), source: drive.Cycle(requests(groups, p.Batch))})
 	}
@@ -120,7 +131,7 @@ func (b *bench) list(ctx context.Context) error {
 		{fmt.Sprintf("list %d to %d of %d repositories", len(few[len(few)-1].Repos), len(few[0].Repos), len(b.world.Repos)), few},
 	} {
 		var entries []entry
-		for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+		for _, p := range b.peers() {
 			entries = append(entries, entry{system: p.Name(), items: 1, client: p.Client(), source: drive.Cycle(requests(l.readers, p.List))})
 		}
 		b.measure(ctx, l.what, 1, entries)
@@ -132,7 +143,7 @@ func (b *bench) write(ctx context.Context) error {
 	for _, writers := range []int{1, 16, 64} {
 		var entries []entry
 		var starts []int
-		peers := []peer.Peer{b.ours, b.fga}
+		peers := b.writers()
 		for _, p := range peers {
 			starts = append(starts, b.granted[p])
 			entries = append(entries, b.grants(p))
@@ -170,7 +181,11 @@ func (b *bench) written(ctx context.Context, p peer.Peer, from, to int) {
 // revoke takes grants back and asks until the answer is no. The time is taken
 // from the answer to the revocation.
 func (b *bench) revoke(ctx context.Context) error {
-	for _, p := range []peer.Peer{b.ours, b.fga, b.cached} {
+	// The two servers of OpenFGA have one database: other pairs for the second.
+	if b.cached != nil {
+		b.granted[b.cached] = len(b.world.People) * len(b.world.Repos) / 2
+	}
+	for _, p := range b.peers() {
 		var took []time.Duration
 		until := time.Now().Add(4 * b.duration)
 		for n := 0; n < 1000 && time.Now().Before(until); n++ {
