@@ -58,8 +58,10 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	case errors.Is(err, errDenied):
 		return exitDenied
 	}
-	lines := strings.Split(err.Error(), "\n")
-	for _, l := range lines {
+	for _, l := range strings.Split(err.Error(), "\n") {
+		if l == "" {
+			continue
+		}
 		fmt.Fprintf(stderr, "trellis: %s\n", l)
 	}
 	return exitError
@@ -203,7 +205,7 @@ func (a *app) versionCommand() *cobra.Command {
 func (a *app) configCommand() *cobra.Command {
 	return a.jsonFlag(a.configFlag(&cobra.Command{
 		Use: "config", Short: "Print the settings in force, with secrets masked", Args: cobra.NoArgs,
-		Long: "Print every setting of the server as it is in force and where it comes from, with\nsecrets masked. Mistakes are reported all at once, as serve does.",
+		Long: "Print every setting of the server as it is in force and where it comes from,\nwith secrets masked. Mistakes are reported all at once, as serve does.",
 		RunE: func(*cobra.Command, []string) error {
 			c, bad := a.settings()
 			type value struct {

@@ -26,10 +26,18 @@ type batchAnswer struct {
 	} `json:"results"`
 }
 
-// sendBatch sends mutations that happen all or not at all.
+// sendBatch sends mutations that happen all or not at all. Where all of them
+// put something, sending them again comes to the same, and the server need
+// not keep a record of them.
 func sendBatch(ctx context.Context, cl *client.Client, muts []identity.Mutation) (batchAnswer, error) {
+	post := cl.Post
+	if slices.ContainsFunc(muts, func(m identity.Mutation) bool {
+		return m.Op != identity.OpPut && m.Op != identity.OpPutMember && m.Op != identity.OpPutGrant || m.IfMatch != 0
+	}) {
+		post = cl.PostOnce
+	}
 	var ans batchAnswer
-	err := cl.Post(ctx, "/api/v1/batch", map[string]any{"mutations": muts}, &ans)
+	err := post(ctx, "/api/v1/batch", map[string]any{"mutations": muts}, &ans)
 	if err == nil && len(ans.Results) != len(muts) {
 		err = fmt.Errorf("the server gave %d results for %d changes", len(ans.Results), len(muts))
 	}

@@ -121,6 +121,10 @@ func (a *app) loadGithub(ctx context.Context, cl *client.Client, dir fs.FS, name
 func named(dir string, err error) error {
 	var out []error
 	list := []error{err}
+	var missing *fs.PathError
+	if errors.As(err, &missing) && missing.Path == "." {
+		return fmt.Errorf("%s: %w", dir, missing.Err)
+	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		list = j.Unwrap()
 	}

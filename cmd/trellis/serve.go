@@ -124,6 +124,10 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 	// The port first: when it is taken, nothing has happened yet.
 	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen)
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // the rest repeats the address
+		}
 		return nil, fmt.Errorf("cannot listen on %s: %w; set TRELLIS_LISTEN to another address", cfg.Listen, err)
 	}
 	k, err := openCore(cfg, log)

@@ -125,23 +125,32 @@ func (p *Problem) Unwrap() error {
 
 // Get asks for path with the query and decodes the answer into out.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, out any) error {
-	return c.call(ctx, http.MethodGet, path, query, nil, out)
+	return c.call(ctx, http.MethodGet, path, query, nil, "", out)
 }
 
-// Post sends in to path and decodes the answer into out. It carries an
-// Idempotency-Key, so that repeating it is safe.
+// Post sends in to path and decodes the answer into out. It may be sent more
+// than once: for questions, and for writes that come to the same when repeated.
 func (c *Client) Post(ctx context.Context, path string, in, out any) error {
+	return c.post(ctx, path, in, out, "")
+}
+
+// PostOnce is Post for writes that must not be repeated: it carries an
+// Idempotency-Key, of which the server keeps a record.
+func (c *Client) PostOnce(ctx context.Context, path string, in, out any) error {
+	return c.post(ctx, path, in, out, rand.Text())
+}
+
+func (c *Client) post(ctx context.Context, path string, in, out any, key string) error {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	return c.call(ctx, http.MethodPost, path, nil, b, out)
+	return c.call(ctx, http.MethodPost, path, nil, b, key, out)
 }
 
 // call repeats a request while the server says that it cannot answer now, or
 // the connection broke, for as long as its patience lasts.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, out any) error {
-	key := rand.Text()
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, key string, out any) error {
 	until := time.Now().Add(c.patience)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := c.once(ctx, method, path, query, body, key, out)
@@ -201,6 +210,8 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
 	if c.token != "" {

@@ -109,7 +109,7 @@ func (d *desired) addTeams(o *Org) {
 // one below.
 func schema() []identity.Mutation {
 	var actions []string
-	for _, l := range Levels {
+	for _, l := range Levels[1:] { // every type has read by itself
 		actions = append(actions, l.String())
 	}
 	out := []identity.Mutation{put(graph.Ref{Type: identity.ResourceType, ID: string(Repo)}, fields{

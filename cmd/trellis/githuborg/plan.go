@@ -3,6 +3,7 @@ package githuborg
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -130,6 +131,12 @@ func (w *World) removals(ctx context.Context, src Source, d *desired, step func(
 		}
 	}
 	more, err := ask(ctx, questions, step)
+	// With a team go its edges; to take them away as well would be an error.
+	doomed := map[graph.Ref]bool{}
+	for _, m := range out {
+		doomed[m.Node] = true
+	}
+	more = slices.DeleteFunc(more, func(m identity.Mutation) bool { return doomed[m.Member] || doomed[m.Subject] })
 	return append(out, more...), err
 }
 
