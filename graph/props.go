@@ -156,17 +156,31 @@ func list(v []string) (any, error) {
 
 // compact relies on encoding/json writing maps with sorted keys.
 func compact(v any) (any, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	s, err := encode(v)
+	if err == nil && strings.Contains(s, `\ufffd`) {
+		// Perhaps an invalid byte, which is written so. Once read it is a
+		// character, and is written as one.
+		d := json.NewDecoder(strings.NewReader(s))
+		d.UseNumber()
+		if err = d.Decode(&v); err == nil {
+			s, err = encode(v)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
-	s := strings.TrimRight(b.String(), "\n")
 	if len(s) > MaxPropBytes {
 		return nil, fmt.Errorf("%d bytes of JSON; the limit is %d", len(s), MaxPropBytes)
 	}
 	return JSON(s), nil
+}
+
+func encode(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return strings.TrimRight(b.String(), "\n"), err
 }
 
 // ParseProps reads an object of properties into normal form. The texts in it
@@ -195,6 +209,9 @@ func (p *Props) unmarshal(b []byte) error {
 	var m map[string]any
 	if err := d.Decode(&m); err != nil {
 		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Errorf(Invalid, "more than one JSON value")
 	}
 	n, err := Props(m).Normalize()
 	if err != nil {
