@@ -267,10 +267,12 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// benchChecks reports p50 and p99, timed in pairs to keep the clock's cost down.
+// benchChecks reports p50 and p99, timed in pairs to keep the clock's cost
+// down, of everything and of the best of many short stretches: on a machine
+// that others use too, that one says most about the program.
 func benchChecks(b *testing.B, v *permission.View, questions []question) {
-	const pair = 2
-	times := make([]time.Duration, 0, 1<<20)
+	const pair, stretch = 2, 4096
+	times := make([]time.Duration, 0, 1<<22)
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
@@ -289,9 +291,18 @@ func benchChecks(b *testing.B, v *permission.View, questions []question) {
 			times = append(times, d/pair)
 		}
 	}
+	best50, best99 := time.Hour, time.Hour
+	for part := range slices.Chunk(slices.Clone(times), stretch) {
+		if len(part) == stretch {
+			slices.Sort(part)
+			best50, best99 = min(best50, part[stretch/2]), min(best99, part[stretch*99/100])
+		}
+	}
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)/2]), "p50-ns")
 	b.ReportMetric(float64(times[len(times)*99/100]), "p99-ns")
+	b.ReportMetric(float64(best50), "best-p50-ns")
+	b.ReportMetric(float64(best99), "best-p99-ns")
 	b.ReportMetric(0, "ns/op")
 }
 
