@@ -20,7 +20,7 @@ import (
 // batchAnswer is what the API says to POST /batch.
 type batchAnswer struct {
 	Revision string `json:"revision"`
-	Changed  bool `json:"changed"`
+	Changed  bool   `json:"changed"`
 	Results  []struct {
 		Effect identity.Effect `json:"effect"`
 	} `json:"results"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -29,10 +30,11 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if cfg, err = config.Load(func(n string) string { return env[n] }, nil, ""); err != nil {
 		return err
 	}
+	var filling sync.WaitGroup
+	defer filling.Wait()
 	return a.serve(ctx, cfg, func(ctx context.Context, s *server, token string) error {
-		// The port is open but serve answers only once this has returned, so
-		// the loading waits in the background.
-		go a.fillDemo(ctx, s, token)
+		// The server answers only once this has returned.
+		filling.Go(func() { a.fillDemo(ctx, s, token) })
 		return nil
 	})
 }
@@ -46,7 +48,9 @@ func (a *app) fillDemo(ctx context.Context, s *server, token string) {
 	}
 	defer cl.Close()
 	start := time.Now()
-	if err := a.loadGithub(ctx, cl, kubernetesorg.Files, "kubernetes-org", loadOptions{}); err != nil {
+	if err := a.loadGithub(ctx, cl, kubernetesorg.Files, "kubernetes-org", loadOptions{}); ctx.Err() != nil {
+		return // told to stop before it was done
+	} else if err != nil {
 		s.log.Error("the demo cannot be loaded", "error", err)
 		return
 	}

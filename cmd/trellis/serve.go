@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,9 @@ type server struct {
 	http *http.Server
 	url  string
 	ln   net.Listener
-	end  context.CancelFunc // ends streams
+
+	draining   context.Context // ends when the server begins to stop
+	endStreams context.CancelFunc
 }
 
 // serve runs a server until the context ends. ready is called once the store
@@ -145,12 +148,11 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 		ln.Close()
 		return nil, errors.Join(err, k.Close())
 	}
-	base, end := context.WithCancel(context.Background())
-	s := &server{core: k, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr()), end: end}
+	s := &server{core: k, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr())}
+	s.draining, s.endStreams = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: handler, ReadHeaderTimeout: cfg.HeaderTimeout, ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout,
+		Handler: s.streams(handler), ReadHeaderTimeout: cfg.HeaderTimeout, ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout,
 		IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		BaseContext: func(net.Listener) context.Context { return base },
 	}
 	return s, nil
 }
@@ -184,12 +186,36 @@ func (s *server) prepareAndTell(ctx context.Context, ready func(context.Context,
 	}
 }
 
+// changesPath is the one answer that has no end of its own.
+const changesPath = "/api/v1/changes"
+
+// streams frees answers that come bit by bit from the limits on others, and
+// ends those without an end when the server stops.
+func (s *server) streams(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		endless := r.URL.Path == changesPath
+		if endless || strings.Contains(r.Header.Get("Accept"), "application/x-ndjson") {
+			// Only connections that are gone already refuse this.
+			rc := http.NewResponseController(w)
+			_ = rc.SetReadDeadline(time.Time{})
+			_ = rc.SetWriteDeadline(time.Time{})
+		}
+		if endless {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(s.draining, cancel)()
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // drain lets requests under way finish, for as long as the settings say.
 func (s *server) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
+	s.endStreams()
 	err := s.http.Shutdown(ctx)
-	s.end()
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("requests were still under way and are cut off")
 		err = s.http.Close()
