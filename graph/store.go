@@ -190,6 +190,9 @@ type CheckAnswer struct {
 // Wildcards returns the names under which a permission may have been granted:
 // itself, "type:*", "*:action" and "*", without repeats, the permission first.
 func Wildcards(permission string) []string {
+	if permission == "*" {
+		return []string{permission}
+	}
 	t, a, ok := cutPermission(permission)
 	if !ok {
 		return []string{permission, "*"}

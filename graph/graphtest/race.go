@@ -3,6 +3,7 @@ package graphtest
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"trellis/graph"
 )
@@ -21,7 +22,9 @@ func testTwoWriters(r *room) {
 	stores := []graph.Store{r.store, r.open()}
 	var mu sync.Mutex
 	acked := map[graph.Revision]string{}
-	var wg sync.WaitGroup
+	var wg, reader sync.WaitGroup
+	stop := make(chan struct{})
+	reader.Go(func() { r.follow(stores[1], start, stop) })
 	for w := range writers {
 		wg.Go(func() {
 			s := stores[w%2]
@@ -55,6 +58,8 @@ func testTwoWriters(r *room) {
 		})
 	}
 	wg.Wait()
+	close(stop)
+	reader.Wait()
 	head := r.head()
 	if int(head-start) != len(acked) {
 		r.Errorf("%d revisions, %d acknowledged", head-start, len(acked))
@@ -79,6 +84,37 @@ func testTwoWriters(r *room) {
 	}
 	if n := len(r.edgesTo(counter, "K")); n != writers*rounds*3 {
 		r.Errorf("%d edges, want %d", n, writers*rounds*3)
+	}
+}
+
+// follow reads the feed while it is written: a change that appears is the
+// next one, and what Info calls the head is there.
+func (r *room) follow(s graph.Store, at graph.Revision, stop chan struct{}) {
+	for {
+		info, err := s.Info(r.ctx)
+		if err != nil {
+			r.Errorf("Info: %v", err)
+			return
+		}
+		list, err := s.Changes(r.ctx, at, 10)
+		if err != nil {
+			r.Errorf("Changes: %v", err)
+			return
+		}
+		if len(list) < min(10, int(info.Head-at)) {
+			r.Errorf("%d changes after %d although the head was %d", len(list), at, info.Head)
+		}
+		for _, c := range list {
+			if at++; c.Revision != at {
+				r.Errorf("change %d appeared where %d was next", c.Revision, at)
+				return
+			}
+		}
+		select {
+		case <-stop:
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
 	}
 }
 

@@ -16,18 +16,18 @@ func (s *Store) Export(ctx context.Context, yield func(graph.Record) error) (gra
 		return graph.Info{}, err
 	}
 	defer s.gate.leave()
-	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.streams.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return graph.Info{}, fault(ctx, err)
 	}
 	defer tx.Rollback()
 	var i graph.Info
-	if err := tx.StmtContext(ctx, s.asks["info"]).QueryRowContext(ctx).Scan(&i.Store, &i.Head, &i.Oldest); err != nil {
+	if err := tx.QueryRowContext(ctx, text("info")).Scan(&i.Store, &i.Head, &i.Oldest); err != nil {
 		return graph.Info{}, fault(ctx, err)
 	}
 	var stopped error
 	all := func(query string, columns int, one func([]any) error) error {
-		rows, err := tx.StmtContext(ctx, s.asks[query]).QueryContext(ctx)
+		rows, err := tx.QueryContext(ctx, text(query))
 		if err != nil {
 			return err
 		}

@@ -45,8 +45,8 @@ func Queries() fs.FS {
 type Options struct {
 	// Wait is how long a write waits for other processes' writes; 10 s if zero.
 	Wait time.Duration
-	// Readers is how many reads run at the same time; 4, or the number of
-	// processors if that is more, if zero.
+	// Readers is how many reads run at the same time, exports apart; 4, or the
+	// number of processors if that is more, if zero.
 	Readers int
 	// ID makes the id of a new store; it is random if nil.
 	ID func() string
@@ -59,14 +59,15 @@ type Store struct {
 	gate gate
 
 	readers *sql.DB
+	streams *sql.DB              // for exports, which last: they must not keep readers waiting
 	asks    map[string]*sql.Stmt // by file name without ".sql"
 	writing chan struct{}        // holds a token while nobody writes
 	writer  *writer
 }
 
-// Open opens the file at path, or creates it with mode 0600 and the directory
-// to exist already. Corrupt: the file is no graph. Invalid: it was written by
-// a newer version of Trellis.
+// Open opens the file at path, or creates it with mode 0600 in a directory that
+// must exist. Corrupt: the file is no graph. Invalid: it was written by a newer
+// version of Trellis.
 func Open(path string, opts Options) (*Store, error) {
 	if opts.Wait == 0 {
 		opts.Wait = 10 * time.Second
@@ -114,25 +115,32 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	s.readers = sql.OpenDB(r)
+	s.readers, s.streams = sql.OpenDB(r), sql.OpenDB(r)
+	s.streams.SetMaxIdleConns(0)
 	s.readers.SetMaxOpenConns(s.opts.Readers)
 	s.readers.SetMaxIdleConns(s.opts.Readers)
 	names, err := fs.Glob(files, "query/*.sql")
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		text, err := files.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		st, err := s.readers.Prepare(string(text))
+	for _, file := range names {
+		name := strings.TrimSuffix(filepath.Base(file), ".sql")
+		st, err := s.readers.Prepare(text(name))
 		if err != nil {
 			return fault(ctx, err)
 		}
-		s.asks[strings.TrimSuffix(filepath.Base(name), ".sql")] = st
+		s.asks[name] = st
 	}
 	return nil
+}
+
+// text returns a statement of query/.
+func text(name string) string {
+	b, err := files.ReadFile("query/" + name + ".sql")
+	if err != nil {
+		panic(err) // names are written in the source, and tests use each
+	}
+	return string(b)
 }
 
 func (s *Store) connector(pragmas ...string) (driver.Connector, error) {
@@ -158,7 +166,7 @@ func (s *Store) shut() error {
 		errs = append(errs, st.Close())
 	}
 	if s.readers != nil {
-		errs = append(errs, s.readers.Close())
+		errs = append(errs, s.readers.Close(), s.streams.Close())
 	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.reset())

@@ -20,9 +20,9 @@ member(ref) AS (
 ),
 subject(ref) AS (
     SELECT ref FROM member
-    UNION
+    UNION ALL
     SELECT 'everyone/*' FROM holder
-    UNION
+    UNION ALL
     SELECT 'authenticated/*' FROM holder WHERE ref <> 'everyone/*'
 ),
 place(ref) AS (
