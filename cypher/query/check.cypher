@@ -6,7 +6,7 @@ MATCH (store:_Store {key: 'store'})
 WITH store.importing AS importing, store.head AS head
 CALL () {
   MATCH (s:Entity {key: $subject})
-  WHERE s.status IS NULL AND s.status_json IS NULL OR s.status IN ['', 'active']
+  WHERE NOT s.status IS :: STRING NOT NULL OR s.status IN ['', 'active']
   MATCH (x:Entity {key: $resource})
   WITH s, x
   CALL (s) {

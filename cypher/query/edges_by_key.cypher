@@ -1,12 +1,14 @@
 // Lists the edges of a kind with a key, by their ends, a page at a time.
+// The index of grants holds key and revision, and serves only where both are asked for.
 // Parameters: kind, key, after_from_type, after_from_id, after_to_type, after_to_id, limit
 // Columns: importing, edges [[from type, from id, to type, to id, properties]]
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  MATCH (a)-[r:$($kind)]->(b)
-  WHERE r.key = $key
-    AND (a.type > $after_from_type OR a.type = $after_from_type AND (a.id > $after_from_id OR a.id = $after_from_id
-    AND (b.type > $after_to_type OR b.type = $after_to_type AND b.id > $after_to_id)))
+  MATCH ()-[r:$($kind)]->()
+  WHERE r.key = $key AND r.revision IS NOT NULL
+  WITH r, startNode(r) AS a, endNode(r) AS b
+  WHERE a.type > $after_from_type OR a.type = $after_from_type AND (a.id > $after_from_id OR a.id = $after_from_id
+    AND (b.type > $after_to_type OR b.type = $after_to_type AND b.id > $after_to_id))
   WITH a, b, r ORDER BY a.type, a.id, b.type, b.id LIMIT $limit
   RETURN collect([a.type, a.id, b.type, b.id, properties(r)]) AS edges
 }

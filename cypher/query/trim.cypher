@@ -10,6 +10,7 @@ CALL (store) {
 }
 CALL (store) {
   MATCH (c:_Change)
+  WHERE c.revision > store.oldest
   WITH c ORDER BY c.revision LIMIT $limit
   RETURN collect(c) AS oldest
 }

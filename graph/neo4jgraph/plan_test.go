@@ -1,0 +1,58 @@
+package neo4jgraph_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
+
+	"trellis/cypher"
+)
+
+// Statements that may look at all of something, and why.
+var mayScan = map[string]string{
+	"schema_version": "a handful of nodes",
+	"trim":           "the consumers, a handful; the records in order of revision",
+	"import_clear":   "it deletes everything",
+}
+
+// No statement may walk over everything there is, with the statistics of a
+// real graph and the kind and label written out as the store does it.
+func TestNoStatementScans(t *testing.T) {
+	u := serverURL(t)
+	wipe(t, u)
+	s := open(t, u)
+	defer s.Close()
+	load(t, s)
+	session := connect(t, u)
+	ctx := context.Background()
+	for _, q := range cypher.Queries() {
+		if mayScan[q.Name] != "" {
+			continue
+		}
+		text := strings.NewReplacer("$($kind)", "`CAN_ACCESS`", "$($label)", "`User`").Replace(q.Text)
+		result, err := session.Run(ctx, "EXPLAIN "+text, statementCases[q.Name].params)
+		if err != nil {
+			t.Errorf("%s: %v", q.Name, err)
+			continue
+		}
+		summary, err := result.Consume(ctx)
+		if err != nil {
+			t.Errorf("%s: %v", q.Name, err)
+			continue
+		}
+		walk(summary.Plan(), func(p neo4j.Plan) {
+			if strings.Contains(p.Operator(), "Scan") {
+				t.Errorf("%s scans: %s %v", q.Name, p.Operator(), p.Arguments()["Details"])
+			}
+		})
+	}
+}
+
+func walk(p neo4j.Plan, visit func(neo4j.Plan)) {
+	visit(p)
+	for _, c := range p.Children() {
+		walk(c, visit)
+	}
+}
