@@ -99,6 +99,7 @@ var _ Peer = (*OpenFGA)(nil)
 func StartOpenFGA(ctx context.Context, program, dir string, w *world.World) (*OpenFGA, error) {
 	f := &OpenFGA{name: "OpenFGA", world: w, uri: "file:" + filepath.Join(dir, "openfga.db")}
 	migrate := exec.CommandContext(ctx, program, "migrate", "--datastore-engine", "sqlite", "--datastore-uri", f.uri)
+	migrate.Env = environ()
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("openfga migrate: %w: %s", err, out)
 	}

@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"trellis/bench/drive"
@@ -35,7 +37,7 @@ func FreePort() (int, error) {
 }
 
 // start runs a server that writes its log to dir and waits until the request
-// is answered. The server is asked to end when ctx does.
+// is answered rightly. The server is asked to end when ctx does.
 func start(ctx context.Context, dir string, env []string, token string, ready drive.Request, program string, args ...string) (*process, error) {
 	log, err := os.Create(filepath.Join(dir, filepath.Base(program)+".log"))
 	if err != nil {
@@ -43,7 +45,7 @@ func start(ctx context.Context, dir string, env []string, token string, ready dr
 	}
 	defer log.Close()
 	p := &process{cmd: exec.CommandContext(ctx, program, args...), done: make(chan error, 1), log: log.Name(), client: drive.New(token)}
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(environ(), env...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
 	p.cmd.WaitDelay = 10 * time.Second
@@ -59,18 +61,26 @@ func start(ctx context.Context, dir string, env []string, token string, ready dr
 	return p, nil
 }
 
+// environ is the environment without settings of either system, which would
+// change what is measured.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "TRELLIS_") || strings.HasPrefix(v, "OPENFGA_")
+	})
+}
+
 func (p *process) wait(ctx context.Context, ready drive.Request) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		_, err := p.client.Do(ctx, ready, nil)
-		if err == nil {
+		body, err := p.client.Do(ctx, ready, nil)
+		if err == nil && (ready.Right == nil || ready.Right(body)) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			p.stop()
-			return fmt.Errorf("%s does not answer: %w", p.cmd.Path, err)
+			return fmt.Errorf("%s does not answer: %v", p.cmd.Path, err)
 		case exit := <-p.done:
 			p.done <- exit
 			return fmt.Errorf("%s ended: %v", p.cmd.Path, exit)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"strconv"
 	"time"
@@ -50,7 +49,11 @@ func StartTrellis(ctx context.Context, program, dir, graphURL, data string, w *w
 		t.name = "Trellis on Neo4j"
 		env = append(env, "TRELLIS_GRAPH_URL="+graphURL)
 	}
-	t.process, err = start(ctx, dir, env, trellisKey, drive.Request{Method: http.MethodGet, URL: t.url + "/readyz"}, program, "serve")
+	ready := drive.Request{
+		Method: http.MethodPost, URL: t.url + "/api/v1/access/check", Right: allowed(true),
+		Body: mustJSON(object{"permission": "organization:create", "resource": "platform:root"}),
+	}
+	t.process, err = start(ctx, dir, env, trellisKey, ready, program, "serve")
 	return t, err
 }
 
@@ -70,7 +73,7 @@ func (t *Trellis) Stop() error { return t.stop() }
 // and its reading of the files.
 func (t *Trellis) Load(ctx context.Context) (int, time.Duration, error) {
 	load := exec.CommandContext(ctx, t.program, "load", "github-org", t.data)
-	load.Env = append(os.Environ(), "TRELLIS_URL="+t.url, "TRELLIS_TOKEN="+trellisKey)
+	load.Env = append(environ(), "TRELLIS_URL="+t.url, "TRELLIS_TOKEN="+trellisKey)
 	began := time.Now()
 	if out, err := load.CombinedOutput(); err != nil {
 		return 0, 0, fmt.Errorf("trellis load: %w: %s", err, out)
