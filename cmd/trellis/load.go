@@ -275,13 +275,13 @@ func indexSlash(s string) int {
 }
 
 // Grants implements githuborg.Source.
-func (s source) Grants(ctx context.Context, resource graph.Ref) ([]githuborg.Grant, error) {
+func (s source) Grants(ctx context.Context, role string) ([]githuborg.Grant, error) {
 	var out []githuborg.Grant
-	err := client.List(ctx, s.cl, "/api/v1/grants", url.Values{"resource": {resource.String()}}, func(g struct {
-		Subject graph.Ref `json:"subject"`
-		Role    string    `json:"role"`
+	err := client.List(ctx, s.cl, "/api/v1/grants", url.Values{"role": {role}}, func(g struct {
+		Subject  graph.Ref `json:"subject"`
+		Resource graph.Ref `json:"resource"`
 	}) error {
-		out = append(out, githuborg.Grant{Subject: g.Subject, Role: g.Role})
+		out = append(out, githuborg.Grant{Subject: g.Subject, Resource: g.Resource})
 		return nil
 	})
 	return out, err

@@ -77,6 +77,8 @@ func TestWhatTheFilesNoLongerHaveIsTakenAway(t *testing.T) {
 - {op: put_member, set: "team:o/a", member: "group:g"}
 - {op: put_grant, subject: "user:eve", resource: "repo:o/r", role: repo-triage}
 - {op: put_grant, subject: "team:o/a", resource: "repo:o/r", role: readonly}
+- {op: put_grant, subject: "team:o/a", resource: "organization:o", role: repo-read}
+- {op: put_grant, subject: "user:pat", resource: "organization:o", role: repo-triage}
 - {op: create, node: "team:by-hand", data: {organization: o, name: By hand}}
 - {op: patch, node: "user:dan", data: {status: suspended, email: dan@example.com}}
 `
@@ -105,6 +107,7 @@ func TestWhatTheFilesNoLongerHaveIsTakenAway(t *testing.T) {
 {"subject":"user:eve","permission":"repo:triage","resource":"repo:o/r","allowed":true}
 {"subject":"user:eve","permission":"repo:write","resource":"repo:o/r","allowed":false}
 {"subject":"user:dan","permission":"repo:triage","resource":"repo:o/r","allowed":false}
+{"subject":"user:pat","permission":"repo:triage","resource":"repo:o/r","allowed":true}
 {"subject":"user:pat","permission":"repo:admin","resource":"organization:p","allowed":true}
 `
 	if code, out, errs := s.trellis(t, questions, "check", "-f", "-"); code != 0 {

@@ -2,7 +2,6 @@ package githuborg
 
 import (
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -35,11 +34,6 @@ func (l Level) Role() string { return "repo-" + l.String() }
 
 // Permission returns the name of the permission.
 func (l Level) Permission() string { return string(Repo) + ":" + l.String() }
-
-// isRole tells whether a role is one of those that are managed here.
-func isRole(id string) bool {
-	return slices.ContainsFunc(Levels, func(l Level) bool { return l.Role() == id })
-}
 
 // member and grant name what is managed here.
 type member struct{ set, member graph.Ref }

@@ -18,14 +18,13 @@ type Source interface {
 	Nodes(ctx context.Context, t graph.Type, org string) ([]graph.Ref, error)
 	// Members returns the members of a set.
 	Members(ctx context.Context, set graph.Ref) ([]graph.Ref, error)
-	// Grants returns the grants on a resource.
-	Grants(ctx context.Context, resource graph.Ref) ([]Grant, error)
+	// Grants returns the grants of a role, none if there is no such role.
+	Grants(ctx context.Context, role string) ([]Grant, error)
 }
 
-// Grant is a role given to a subject on a resource.
+// Grant gives a role to a subject on a resource.
 type Grant struct {
-	Subject graph.Ref
-	Role    string
+	Subject, Resource graph.Ref
 }
 
 // Plan is what must be done to make the graph say what the files say.
@@ -41,12 +40,13 @@ type Plan struct {
 const workers = 8
 
 // Plan compares the world with the graph. What the files say is put, whether
-// it is there or not. What is there and belongs to one of the organizations,
-// but not in the files, is taken away: teams named ORG/…, members of type
-// user or team of the organization and its teams, and grants of the roles
-// repo-… to the organization, its people on the organization, and its teams.
-// Anything else is left alone, and so are people who exist: the files know
-// nothing of a person but the login.
+// it is there or not. What is there, belongs to one of the organizations and
+// could be in the files, but is not, is taken away: teams named ORG/…; users
+// and such teams as members of the organization and its teams; and grants of
+// the roles repo-… to the organization on itself, to teams on repositories,
+// and of repo-admin to people on the organization. Anything else is left
+// alone, and so are people who exist: the files know nothing of a person but
+// the login.
 //
 // step is called with the number of questions asked and to be asked.
 func (w *World) Plan(ctx context.Context, src Source, step func(done, all int)) (Plan, error) {
@@ -118,17 +118,8 @@ func (w *World) removals(ctx context.Context, src Source, d *desired, step func(
 			questions = append(questions, o.membersToRemove(src, set, members))
 		}
 	}
-	repos, err := src.Nodes(ctx, Repo, "")
-	if err != nil && !isNotFound(err) {
-		return nil, err
-	}
-	for _, o := range w.Orgs {
-		questions = append(questions, o.grantsToRemove(src, OrgRef(o.Name), grants))
-		for _, r := range repos {
-			if strings.HasPrefix(r.ID, o.Name+"/") {
-				questions = append(questions, o.grantsToRemove(src, r, grants))
-			}
-		}
+	for _, l := range Levels {
+		questions = append(questions, w.grantsToRemove(src, l.Role(), grants))
 	}
 	more, err := ask(ctx, questions, step)
 	// With a team go its edges; to take them away as well would be an error.
@@ -157,24 +148,30 @@ func (o *Org) membersToRemove(src Source, set graph.Ref, wanted map[member]bool)
 	}
 }
 
-func (o *Org) grantsToRemove(src Source, resource graph.Ref, wanted map[grant]bool) question {
+func (w *World) grantsToRemove(src Source, role string, wanted map[grant]bool) question {
 	return func(ctx context.Context) ([]identity.Mutation, error) {
-		there, err := src.Grants(ctx, resource)
+		there, err := src.Grants(ctx, role)
 		if err != nil {
 			return nil, err
 		}
 		var out []identity.Mutation
 		for _, t := range there {
-			managed := t.Subject.Type == identity.Team && strings.HasPrefix(t.Subject.ID, o.Name+"/")
-			if resource == OrgRef(o.Name) {
-				managed = managed || t.Subject == resource || t.Subject.Type == identity.User
-			}
-			if g := (grant{t.Subject, resource, t.Role}); managed && isRole(t.Role) && !wanted[g] {
+			g := grant{t.Subject, t.Resource, role}
+			if !wanted[g] && slices.ContainsFunc(w.Orgs, func(o *Org) bool { return o.manages(g) }) {
 				out = append(out, g.remove())
 			}
 		}
 		return out, nil
 	}
+}
+
+// manages tells whether the files of the organization could have this grant.
+func (o *Org) manages(g grant) bool {
+	if g.resource == OrgRef(o.Name) {
+		return g.subject == g.resource || g.subject.Type == identity.User && g.role == admin.Role()
+	}
+	return g.resource.Type == Repo && strings.HasPrefix(g.resource.ID, o.Name+"/") &&
+		g.subject.Type == identity.Team && strings.HasPrefix(g.subject.ID, o.Name+"/")
 }
 
 // ask asks all questions, several at once, and returns the answers in order.
