@@ -100,7 +100,7 @@ func (k kind) routes() []route {
 	return []route{list, create,
 		{method: get, path: one, id: k.operation("read"), tag: tag, summary: "Read a " + k.one,
 			needs: need{permission: t + ":read", on: "the " + k.one}, node: k.node, query: k.scope(), out: nodeSchema(k.typ), handle: readNode},
-		{method: put, path: one, id: k.operation("put"), tag: tag, summary: "Make or replace a " + k.one, edits: true, answers: map[int]string{http.StatusCreated: "It was made"},
+		{method: put, path: one, id: k.operation("put"), tag: tag, summary: "Make or replace a " + k.one, edits: true, upserts: true, answers: map[int]string{http.StatusCreated: "It was made"},
 			needs: need{permission: t + ":update", on: "the " + k.one + ", or " + t + ":create on " + k.below + " if it is new", inside: true},
 			node:  k.fresh, query: k.scope(), in: body{node: k.typ}, out: nodeSchema(k.typ), handle: k.put},
 		{method: patch, path: one, id: k.operation("patch"), tag: tag, summary: "Change a " + k.one, edits: true,

@@ -154,6 +154,11 @@ func (c *call) kind(e *graph.Error) *Problem {
 // missing says the same of what is not there and of what may not be seen.
 func (c *call) missing(r graph.Ref) *Problem {
 	name := r.String()
+	if c.rt.upserts {
+		// Whether it is the node or its parent that is hidden would tell
+		// that the other one is there.
+		return problem(http.StatusNotFound, "not-found", "%s, or what it is to be put under, does not exist, or you may not see it", c.named)
+	}
 	if c.named != "" && (r.IsZero() || r == c.ref) {
 		name = c.named
 	}
@@ -170,10 +175,15 @@ func (c *call) denied(e *graph.Error) *Problem {
 	switch {
 	case e.Ref.IsZero() || c.visible(e.Ref):
 		return problem(http.StatusForbidden, "forbidden", "%s", e.Msg)
-	case e.Ref == c.ref || bytes.Contains(c.body, []byte(e.Ref.String())) || c.inQuery(e.Ref):
+	case e.Ref == c.ref || c.inBody(e.Ref) || c.inQuery(e.Ref):
 		return c.missing(e.Ref)
 	}
 	return problem(http.StatusForbidden, "forbidden", "this would give away permissions that you do not hold, on something that you may not see")
+}
+
+// inBody tells whether the request's body names the node.
+func (c *call) inBody(r graph.Ref) bool {
+	return bytes.Contains(c.body, []byte(r.String())) || bytes.Contains(c.body, []byte(`"`+r.ID+`"`))
 }
 
 // visible tells whether the caller may know that the node is there.

@@ -44,6 +44,8 @@ type route struct {
 	idempotent bool
 	// edits says that If-Match is honoured.
 	edits bool
+	// upserts says that the node of the path may be made by the request.
+	upserts bool
 	// big allows the body of a batch.
 	big bool
 	// stream: the answer has no time limit.

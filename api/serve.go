@@ -19,8 +19,6 @@ import (
 var (
 	nosniff = []string{"nosniff"}
 	noStore = []string{"no-store"}
-	deny    = []string{"DENY"}
-	noRef   = []string{"no-referrer"}
 	noCode  = []string{"default-src 'none'; frame-ancestors 'none'"}
 )
 
@@ -61,8 +59,6 @@ func (c *call) begin() {
 	h[headerRequestID] = []string{c.id}
 	h["X-Content-Type-Options"] = nosniff
 	h["Cache-Control"] = noStore
-	h["X-Frame-Options"] = deny
-	h["Referrer-Policy"] = noRef
 	h["Content-Security-Policy"] = noCode
 	if st := c.Graph.State(); st.Ready {
 		h[headerRevision] = c.tokenFor(st.Store, c.view.Revision())
