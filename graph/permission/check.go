@@ -31,6 +31,8 @@ type crowd struct {
 	filter [8]uint64
 	n      int
 	ids    [fastSets]uint32
+	// warm keeps the compiler from leaving out loads that only start fetching.
+	warm uint64
 }
 
 func sieve(id uint32) (word, bit uint32) {
@@ -113,36 +115,48 @@ func (s *state) check(subject uint32, w *want, resource uint32, at int64) bool {
 		return false
 	}
 	var c crowd
-	if !s.gather(&c, subject, at) {
+	var up [fastAbove]uint32
+	n := s.climb(&c, &up, resource)
+	if n < 0 || !s.gather(&c, subject, at) {
 		return s.checkLarge(subject, w, resource, at)
 	}
 	if c.n == 0 {
 		return false
 	}
-	var up [fastAbove]uint32
+	for _, id := range up[:n] {
+		if x := s.nodes.at(id); x.given.p != nil && s.meets(&c, w, x.given, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// climb collects the resource and all above it and returns how many they are,
+// -1 if too many. On its way it starts fetching the grants on each from
+// memory, to be there when they are looked at.
+func (s *state) climb(c *crowd, up *[fastAbove]uint32, resource uint32) int {
 	up[0] = resource
-	for i, n := 0, 1; i < n; i++ {
+	n := 1
+	for i := 0; i < n; i++ {
 		x := s.nodes.at(up[i])
-		if x.given.n > 0 || x.given.c == isTrie {
-			if s.meets(&c, w, x.given, at) {
-				return true
-			}
+		if x.given.p != nil {
+			c.warm += *(*uint64)(x.given.p)
 		}
 		if x.up == 0 {
 			continue
 		}
-		if n = put(&up, n, nodeOf(x.up)); n < 0 {
-			return s.checkLarge(subject, w, resource, at)
+		if n = put(up, n, nodeOf(x.up)); n < 0 {
+			return n
 		}
 		if x.more != nil {
 			for _, e := range *x.more {
-				if n = put(&up, n, nodeOf(e)); n < 0 {
-					return s.checkLarge(subject, w, resource, at)
+				if n = put(up, n, nodeOf(e)); n < 0 {
+					return n
 				}
 			}
 		}
 	}
-	return false
+	return n
 }
 
 // put adds a node that is not there yet and returns how many there are, or
@@ -163,7 +177,11 @@ func put(up *[fastAbove]uint32, n int, id uint32) int {
 // meets tells whether one of the crowd has been granted what is wanted.
 func (s *state) meets(c *crowd, w *want, given list, at int64) bool {
 	if t := given.trie(); t != nil {
+		f := t.sift
 		for _, id := range c.ids[:c.n] {
+			if !f.has(id) {
+				continue
+			}
 			for _, e := range t.find(id) {
 				if nodeOf(e) == id && s.gives(w, attrOf(e), at) {
 					return true

@@ -226,7 +226,7 @@ func (w *writer) disown(from, to, attr uint32) {
 }
 
 func (w *writer) grant(from, to, attr uint32) {
-	w.nodes.write(to, w.edit).given.add(entryOf(from, attr), w.edit)
+	w.nodes.write(to, w.edit).given.addGrant(entryOf(from, attr), w.edit)
 	w.links.write(from, w.edit).held.add(entryOf(to, attr), w.edit)
 	if w.nodes.at(from).flags&holdsGrants == 0 {
 		w.nodes.write(from, w.edit).flags |= holdsGrants

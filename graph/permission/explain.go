@@ -275,16 +275,17 @@ func (t *trace) roles() (out []string, truncated bool) {
 	return out, false
 }
 
-// nearest adds what the subject has, and who has what it wants. Of a node
-// with very many grants it looks at some only.
+// nearest adds what the subject has, and who has what it wants. Where
+// there are very many grants it looks at some only.
 func (t *trace) nearest(x *Explanation) {
-	const most = 2048
+	const most = 256
 	v := t.v
 	sc := newScratch()
 	defer sc.free()
 	for _, s := range t.sets {
 		sc.sets.add(s.node)
 	}
+	looked := 0
 	for _, p := range t.up {
 		v.grantsAt(p.node, &sc.sets, func(holder, attr uint32) bool {
 			if v.live(attr, t.now) {
@@ -292,7 +293,6 @@ func (t *trace) nearest(x *Explanation) {
 			}
 			return len(x.Has) == MaxNearest && x.Truncated
 		})
-		looked := 0
 		v.nodes.at(p.node).given.each(func(e entry) bool {
 			looked++
 			if v.gives(&t.w, attrOf(e), t.now) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -224,15 +223,8 @@ func BenchmarkKubernetes(b *testing.B) {
 	each := func(name string, f func(q *question)) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			var times []time.Duration
-			for i := 0; b.Loop(); i++ {
-				start := time.Now()
-				f(&questions[i%len(questions)])
-				times = append(times, time.Since(start))
-			}
-			slices.Sort(times)
-			b.ReportMetric(float64(times[len(times)/2]), "p50-ns")
-			b.ReportMetric(float64(times[len(times)*99/100]), "p99-ns")
+			i := 0
+			median(b, func() { i++; f(&questions[i%len(questions)]) })
 		})
 	}
 	each("explain", func(q *question) { v.Explain(q.subject, q.permission, q.resource, benchTime) })

@@ -228,28 +228,27 @@ func BenchmarkLarge(b *testing.B) {
 	b.Run("check", func(b *testing.B) { benchChecks(b, v, c.questions) })
 	b.Run("check-hot", func(b *testing.B) { benchChecks(b, v, c.questions[:500]) })
 	b.Run("check-even", func(b *testing.B) { benchChecks(b, v, even) })
+	n, total := 0, 0
+	next := func() *question { n++; return &c.questions[n%len(c.questions)] }
 	b.Run("explain", func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			q := &c.questions[i%len(c.questions)]
-			v.Explain(q.subject, q.permission, q.resource, benchTime)
-		}
+		median(b, func() { q := next(); v.Explain(q.subject, q.permission, q.resource, benchTime) })
 	})
 	b.Run("resources", func(b *testing.B) {
-		total := 0
-		for i := 0; b.Loop(); i++ {
-			q := &c.questions[i%len(c.questions)]
+		total = 0
+		median(b, func() {
+			q := next()
 			ids, _ := v.Resources(permission.ResourcesQuery{Subject: q.subject, Permission: "file:viewer", Type: "file", Limit: 500, At: benchTime})
 			total += len(ids)
-		}
+		})
 		b.ReportMetric(float64(total)/float64(b.N), "ids/op")
 	})
 	b.Run("subjects", func(b *testing.B) {
-		total := 0
-		for i := 0; b.Loop(); i++ {
-			q := &c.questions[i%len(c.questions)]
+		total = 0
+		median(b, func() {
+			q := next()
 			ids, _ := v.Subjects(permission.SubjectsQuery{Resource: q.resource, Permission: "file:viewer", Type: "user", Limit: 500, At: benchTime})
 			total += len(ids)
-		}
+		})
 		b.ReportMetric(float64(total)/float64(b.N), "ids/op")
 	})
 	b.Run("apply", func(b *testing.B) { benchApply(b, ix, &kept) })
@@ -306,6 +305,19 @@ func benchChecks(b *testing.B, v *permission.View, questions []question) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// median reports p50 and p99 of single calls.
+func median(b *testing.B, f func()) {
+	var times []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		f()
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2]), "p50-ns")
+	b.ReportMetric(float64(times[len(times)*99/100]), "p99-ns")
+}
+
 // touch reads the question's strings, which a server has just decoded.
 func touch(q *question) (n byte) {
 	for _, s := range [...]string{q.subject.ID, string(q.subject.Type), q.resource.ID, string(q.resource.Type), q.permission} {
@@ -319,7 +331,7 @@ func benchApply(b *testing.B, ix *permission.Index, c *company) {
 	rev := ix.View().Revision()
 	var last []graph.Edge
 	b.ReportAllocs()
-	for b.Loop() {
+	median(b, func() {
 		changes := make([]graph.Change, 0, 64)
 		add := func(e graph.EdgeEntry) {
 			rev++
@@ -341,6 +353,5 @@ func benchApply(b *testing.B, ix *permission.Index, c *company) {
 			}
 		}
 		ix.Apply(changes)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/64, "ns/edge")
+	})
 }

@@ -1,6 +1,7 @@
 package permission
 
 import (
+	"math/bits"
 	"slices"
 	"unsafe"
 )
@@ -137,6 +138,7 @@ func (s sets) all() []entry { return unsafe.Slice((*entry)(s.p), s.total) }
 type trie struct {
 	root *branch
 	n    int
+	sift *sift // only where nodes are looked up that are mostly not there
 }
 
 const (
@@ -205,7 +207,7 @@ func (t *trie) find(node uint32) []entry {
 func (t *trie) add(e entry, edit uint64) *trie {
 	root := t.root.own(edit)
 	root.add(e, spread(nodeOf(e)), 0, edit)
-	return &trie{root, t.n + 1}
+	return &trie{root, t.n + 1, t.sift}
 }
 
 func (t *trie) remove(e entry, edit uint64) (*trie, bool) {
@@ -214,7 +216,49 @@ func (t *trie) remove(e entry, edit uint64) (*trie, bool) {
 	}
 	root := t.root.own(edit)
 	root.remove(e, spread(nodeOf(e)), edit)
-	return &trie{root, t.n - 1}, true
+	return &trie{root, t.n - 1, t.sift}, true
+}
+
+// sift is a filter beside a trie: a bit for each node in it, eight to sixteen
+// times as many bits as nodes. Bits of nodes that left stay until it is made anew.
+type sift struct {
+	bits  []uint64
+	shift uint8 // of the hash, to a bit's number
+	edit  uint64
+}
+
+func (f *sift) has(node uint32) bool {
+	h := node * 0x9e3779b1 >> f.shift
+	return f.bits[h>>6]&(1<<(h&63)) != 0
+}
+
+func (f *sift) set(node uint32) {
+	h := node * 0x9e3779b1 >> f.shift
+	f.bits[h>>6] |= 1 << (h & 63)
+}
+
+// addGrant is add for the grants on a node, with a sift if they are many.
+func (l *list) addGrant(e entry, edit uint64) {
+	l.add(e, edit)
+	t := l.trie()
+	if t == nil {
+		return
+	}
+	switch {
+	case t.sift == nil || t.n*8 > len(t.sift.bits)*64:
+		t.sift = newSift(t, edit)
+	case t.sift.edit != edit:
+		t.sift = &sift{slices.Clone(t.sift.bits), t.sift.shift, edit}
+	}
+	t.sift.set(nodeOf(e))
+}
+
+// newSift makes a filter of what is in the trie, with room to double.
+func newSift(t *trie, edit uint64) *sift {
+	log := min(max(10, bits.Len(uint(t.n))+4), 31)
+	f := &sift{make([]uint64, 1<<(log-6)), uint8(32 - log), edit}
+	t.root.each(func(e entry) bool { f.set(nodeOf(e)); return true })
+	return f
 }
 
 func (b *branch) own(edit uint64) *branch {

@@ -64,16 +64,24 @@ func (v *View) Resources(q ResourcesQuery) (ids []string, more bool) {
 
 // below tells whether one of the goals is the node or above it.
 func (v *View) below(id uint32, sc *scratch) bool {
-	sc.up.reset()
-	sc.up.add(id)
-	for i := 0; i < len(sc.up.ids); i++ {
-		x := sc.up.ids[i]
+	// Most nodes have one parent, and few are this deep if they are no circle.
+	const deep = 32
+	for x, i := id, 0; i < deep; i++ {
 		if sc.goals.has(x) {
 			return true
 		}
-		v.nodes.at(x).parents(func(e entry) bool { sc.up.add(nodeOf(e)); return true })
+		n := v.nodes.at(x)
+		if n.up == 0 {
+			return false
+		}
+		if n.more != nil {
+			break
+		}
+		x = nodeOf(n.up)
 	}
-	return false
+	sc.up.reset()
+	v.above(id, &sc.up)
+	return slices.ContainsFunc(sc.up.ids, sc.goals.has)
 }
 
 // Subjects returns the ids in byte order, and whether there are more behind
@@ -184,13 +192,24 @@ func (p *pager) collect(down func(id uint32, yield func(entry) bool)) bool {
 	return len(found.ids) <= most
 }
 
-// page sorts what was collected.
+// page sorts what was collected: no more of it than the page holds, since
+// what is above the page's last id need not be kept.
 func (p *pager) page() (ids []string, more bool) {
-	names := p.sc.names
+	names, last := p.sc.names, ""
 	for _, id := range p.sc.found.ids {
 		n := p.v.nodes.at(id)
-		if n.typ == p.typ && (!p.active || n.flags&isActive != 0) && n.name() > p.after {
-			names = append(names, n.name())
+		if n.typ != p.typ || p.active && n.flags&isActive == 0 {
+			continue
+		}
+		name := n.name()
+		if name <= p.after || last != "" && name >= last {
+			continue
+		}
+		names = append(names, name)
+		if p.limit > 0 && len(names) >= 4*(p.limit+1) {
+			slices.Sort(names)
+			names = names[:p.limit+1]
+			last = names[p.limit]
 		}
 	}
 	slices.Sort(names)

@@ -184,7 +184,7 @@ func (l *loader) packGrants(out, in []uint32) {
 		}
 	}
 	l.grants.each(func(e rawEdge) {
-		w.nodes.write(e.to, w.edit).given.add(entryOf(e.from, e.attr), w.edit)
+		w.nodes.write(e.to, w.edit).given.addGrant(entryOf(e.from, e.attr), w.edit)
 		w.links.write(e.from, w.edit).held.add(entryOf(e.to, e.attr), w.edit)
 	})
 	l.grants = rawEdges{}

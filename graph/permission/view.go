@@ -115,7 +115,7 @@ type Stats struct {
 
 // Stats returns the size of the view.
 func (v *View) Stats() Stats {
-	const perNode, perEdge = 190, 19
+	const perNode, perEdge = 190, 26
 	return Stats{Nodes: v.count, Edges: v.edges, Rights: len(v.policy.rights), Bytes: int64(v.count)*perNode + int64(v.edges)*perEdge}
 }
 
