@@ -158,3 +158,34 @@ func TestNormalFormOfOddValues(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkChangeJSON(b *testing.B) {
+	at := time.UnixMilli(1_750_000_000_000).UTC()
+	e := &graph.Edge{
+		EdgeKey: graph.EdgeKey{From: graph.Ref{Type: "user", ID: "0197f3a2-7c1e-7000-8000-000000000001"}, Kind: graph.CanAccess, To: graph.Ref{Type: "repo", ID: "kubernetes/kubernetes"}, Key: "editor"},
+		Props:   graph.Props{graph.PropRole: "editor", graph.PropGrantedBy: "user:0197f3a2-7c1e-7000-8000-000000000002"}, Created: at, Updated: at, Revision: 5,
+	}
+	c := graph.Change{Revision: 5, ID: "0197f3a2-7c1e-7000-9000-000000000001", Time: at, Actor: e.From, RequestID: "req-1", Entries: []graph.Entry{{Edge: &graph.EdgeEntry{After: e}}}}
+	text := c.AppendJSON(nil)
+	b.Run("Append", func(b *testing.B) {
+		var buf []byte
+		for b.Loop() {
+			buf = c.AppendJSON(buf[:0])
+		}
+	})
+	b.Run("Marshal", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := json.Marshal(&c); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Unmarshal", func(b *testing.B) {
+		for b.Loop() {
+			var c graph.Change
+			if err := json.Unmarshal(text, &c); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -26,7 +26,7 @@ func fault(ctx context.Context, err error) error {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
 		switch e.Code() & 0xff {
-		case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
+		case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_PROTOCOL:
 			return graph.Wrap(graph.Unavailable, err, "the graph file is busy with another process")
 		case codes.SQLITE_FULL:
 			return graph.Wrap(graph.Unavailable, err, "the disk of the graph file is full")

@@ -12,8 +12,8 @@ import (
 )
 
 // writer is the one connection that writes, with its prepared statements.
-// Whoever uses it holds Store.writing. It speaks to the driver itself:
-// database/sql's locks and conversions would be a fifth of the cost of a write.
+// Whoever uses it holds Store.writing. It speaks to the driver itself: the
+// locks, conversions and allocations of database/sql show in the cost of a write.
 type writer struct {
 	connector driver.Connector
 	wait      time.Duration
