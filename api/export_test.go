@@ -1,5 +1,10 @@
 package api
 
+import (
+	"trellis/auth"
+	"trellis/graph"
+)
+
 // RouteInfo is what tests may know of a row.
 type RouteInfo struct {
 	Method, Path, ID string
@@ -18,3 +23,17 @@ func Routes() []RouteInfo {
 
 // EntityTags is entityTags.
 var EntityTags = entityTags
+
+// Cursor makes the cursor of a query for one caller.
+func Cursor(s *auth.Secrets, caller graph.Ref, query map[string]string, after string) string {
+	return cursorCall(s, caller, query).cursor(after)
+}
+
+// After reads it.
+func After(s *auth.Secrets, caller graph.Ref, query map[string]string) (string, error) {
+	return cursorCall(s, caller, query).after()
+}
+
+func cursorCall(s *auth.Secrets, caller graph.Ref, query map[string]string) *call {
+	return &call{server: &server{Deps: Deps{Secrets: s}}, rt: &route{id: "list"}, caller: auth.Principal{Subject: caller}, query: query}
+}
