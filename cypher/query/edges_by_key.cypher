@@ -5,7 +5,7 @@
 MATCH (store:_Store {key: 'store'})
 CALL () {
   MATCH ()-[r:$($kind)]->()
-  WHERE r.key = $key AND r.revision IS NOT NULL
+  WHERE r.key = $key AND r.revision >= 0
   WITH r, startNode(r) AS a, endNode(r) AS b
   WHERE a.type > $after_from_type OR a.type = $after_from_type AND (a.id > $after_from_id OR a.id = $after_from_id
     AND (b.type > $after_to_type OR b.type = $after_to_type AND b.id > $after_to_id))

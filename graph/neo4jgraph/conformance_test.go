@@ -53,10 +53,15 @@ func connect(t testing.TB, rawURL string) neo4j.SessionWithContext {
 // wipe empties the database; the schema stays.
 func wipe(t testing.TB, rawURL string) {
 	t.Helper()
-	session := connect(t, rawURL)
+	execute(t, connect(t, rawURL), "MATCH (n) WHERE NOT n:_Schema CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+}
+
+// execute runs a statement to its end.
+func execute(t testing.TB, session neo4j.SessionWithContext, statement string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	result, err := session.Run(ctx, "MATCH (n) WHERE NOT n:_Schema CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS", nil)
+	result, err := session.Run(ctx, statement, nil)
 	if err == nil {
 		_, err = result.Consume(ctx)
 	}

@@ -65,6 +65,9 @@ type importer struct {
 	given    map[graph.Ref]bool // those of the given nodes that came
 
 	steps []graph.Step // nodes of one type, or edges of one kind
+	// pending is the transaction under way: the next batch is read and
+	// encoded beside it.
+	pending chan error
 }
 
 func (im *importer) begin(ctx context.Context) (i graph.Info, err error) {
@@ -117,11 +120,15 @@ func (im *importer) end(ctx context.Context) error {
 			return err
 		}
 	}
-	return im.write(ctx, text("import_end"), map[string]any{"head": int64(im.head)}, 1)
+	if err := im.send(ctx, text("import_end"), map[string]any{"head": int64(im.head)}, 1); err != nil {
+		return err
+	}
+	return im.wait()
 }
 
 // restart empties the store as if no import had begun.
 func (im *importer) restart(ctx context.Context) error {
+	_ = im.wait() // it failed, or what it did is deleted now
 	im.head, im.steps, im.given = 0, nil, map[graph.Ref]bool{}
 	if err := im.clear(ctx); err != nil {
 		return err
@@ -218,13 +225,13 @@ func (im *importer) flushNodes(ctx context.Context, steps []graph.Step) error {
 	if err != nil {
 		return err
 	}
-	if err := im.write(ctx, statement, map[string]any{"label": label(t), "rows": rows}, len(rows)); err != nil {
+	if err := im.send(ctx, statement, map[string]any{"label": label(t), "rows": rows}, len(rows)); err != nil {
 		return err
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	return im.write(ctx, text("import_names"), map[string]any{"rows": names}, len(names))
+	return im.send(ctx, text("import_names"), map[string]any{"rows": names}, len(names))
 }
 
 func (im *importer) flushEdges(ctx context.Context, steps []graph.Step) error {
@@ -238,14 +245,35 @@ func (im *importer) flushEdges(ctx context.Context, steps []graph.Step) error {
 	if err != nil {
 		return err
 	}
-	return im.write(ctx, statement, map[string]any{"kind": string(k), "rows": rows}, len(rows))
+	return im.send(ctx, statement, map[string]any{"kind": string(k), "rows": rows}, len(rows))
+}
+
+// send starts a transaction of the import once the one before is done.
+func (im *importer) send(ctx context.Context, statement string, params map[string]any, want int) error {
+	if err := im.wait(); err != nil {
+		return err
+	}
+	im.batch++
+	params["import"], params["batch"] = im.id, im.batch
+	done := make(chan error, 1)
+	im.pending = done
+	go func() { done <- im.write(ctx, statement, params, want) }()
+	return nil
+}
+
+// wait returns what became of the transaction under way.
+func (im *importer) wait() error {
+	if im.pending == nil {
+		return nil
+	}
+	err := <-im.pending
+	im.pending = nil
+	return err
 }
 
 // write runs one transaction of the import. Its number makes sure that it
 // happens once, also when an answer was lost and it is tried again.
 func (im *importer) write(ctx context.Context, statement string, params map[string]any, want int) error {
-	im.batch++
-	params["import"], params["batch"] = im.id, im.batch
 	return im.s.try(ctx, neo4j.AccessModeWrite, func(ctx context.Context, session neo4j.SessionWithContext) error {
 		rows, err := all(ctx, im.s.auto(session), statement, params)
 		var server *neo4j.Neo4jError

@@ -150,13 +150,7 @@ func TestFirstContactOfTwoProcessesAtOnce(t *testing.T) {
 		"DROP CONSTRAINT trellis_consumer_name IF EXISTS", "DROP CONSTRAINT trellis_store_key IF EXISTS", "DROP INDEX trellis_grant_key IF EXISTS", "MATCH (n:_Schema) DELETE n",
 		"DROP CONSTRAINT trellis_schema_number IF EXISTS",
 	} {
-		result, err := session.Run(ctx, q, nil)
-		if err == nil {
-			_, err = result.Consume(ctx)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		execute(t, session, q)
 	}
 	const processes = 4
 	ids := make([]string, processes)
@@ -199,9 +193,7 @@ func TestDeadImportIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := "MATCH (s:_Store) SET s.importing = 'dead', s.imported = 1 CREATE (:Entity:User {key: 'user:half', type: 'user', id: 'half', created_at: 1, updated_at: 1, revision: 1}), (:_Name {name: 'n', key: 'user:half'})"
-	if _, err := connect(t, u).Run(ctx, left, nil); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, connect(t, u), left)
 	other := open(t, u)
 	defer other.Close()
 	for _, s := range []*neo4jgraph.Store{s, other} {
