@@ -66,7 +66,7 @@ func (b *bench) all(ctx context.Context) error {
 		run  func(context.Context) error
 	}{
 		{"check", b.check}, {"batch", b.batch}, {"list", b.list}, {"write", b.write}, {"revoke", b.revoke},
-		{"ceiling", b.sqlite}, {"neo4j", b.onNeo4j},
+		{"neo4j", b.onNeo4j},
 	} {
 		if !b.wants(g.name) {
 			continue
@@ -135,47 +135,54 @@ func (b *bench) stop() error {
 	return errors.Join(errs...)
 }
 
-// entry is one system in a measurement.
+// entry is one system in a measurement: a server that requests are sent to, or,
+// if raw is set, a database that is written to directly.
 type entry struct {
 	system string
 	items  int // answers in one request
 	client *drive.Client
 	source drive.Source
 	first  *int // number of the next request, where requests may not be repeated
+	raw    func(context.Context, time.Duration) (perSecond float64, err error)
+}
+
+// run takes one round of it. A warm-up looks closely at every answer.
+func (e *entry) run(ctx context.Context, connections int, d time.Duration, warmUp bool) drive.Result {
+	if e.raw != nil {
+		perSecond, err := e.raw(ctx, d)
+		if err != nil {
+			return drive.Result{Failed: 1, Err: err}
+		}
+		return drive.Result{PerSecond: perSecond}
+	}
+	r := e.client.Run(ctx, e.source, connections, *e.first, drive.Limit{Time: d, Exact: warmUp})
+	*e.first = r.Next
+	return r
 }
 
 // measure takes the rounds of all systems in turn, after each was warmed up.
 func (b *bench) measure(ctx context.Context, what string, connections int, entries []entry) {
 	results := make([][]drive.Result, len(entries))
-	for i, e := range entries {
+	for i := range entries {
+		e := &entries[i]
 		if e.first == nil {
-			entries[i].first = new(int)
+			e.first = new(int)
+		}
+		r := e.run(ctx, connections, min(b.duration, 2*time.Second), true)
+		if r.Wrong+r.Failed > 0 {
+			b.report.mistake("%s, %d connections, %s, warming up: %d wrong, %d failed, first: %v", what, connections, e.system, r.Wrong, r.Failed, r.Err)
 		}
 	}
-	for round := -1; round < b.rounds; round++ {
-		for i, e := range entries {
-			limit := drive.Limit{Time: b.duration, Exact: round < 0}
-			if round < 0 {
-				limit.Time = min(b.duration, 2*time.Second)
-			}
-			r := e.client.Run(ctx, e.source, connections, *e.first, limit)
-			*e.first = r.Next
-			if round < 0 && r.Wrong+r.Failed == 0 {
-				continue
-			}
-			if round < 0 {
-				r.PerSecond, r.Done = 0, 0 // a warm-up counts only where it went wrong
-				b.report.mistakes = append(b.report.mistakes, fmt.Sprintf("%s, %s, warming up: %d wrong, %d failed, first: %v", what, e.system, r.Wrong, r.Failed, r.Err))
-				continue
-			}
-			results[i] = append(results[i], r)
+	for range b.rounds {
+		for i := range entries {
+			results[i] = append(results[i], entries[i].run(ctx, connections, b.duration, false))
 		}
 	}
 	for i, e := range entries {
 		m := drive.Median(results[i])
 		b.report.add(row{what: what, connections: connections, system: e.system, items: e.items, result: m})
 		if m.Err != nil {
-			b.report.mistakes = append(b.report.mistakes, fmt.Sprintf("%s, %d connections, %s: first of %d failures: %v", what, connections, e.system, m.Failed, m.Err))
+			b.report.mistake("%s, %d connections, %s: first of %d failures: %v", what, connections, e.system, m.Failed, m.Err)
 		}
 		b.say("%-30s c=%-3d %-20s %10.0f/s p50 %v p99 %v wrong %d failed %d", what, connections, e.system, m.PerSecond*float64(e.items), m.P50, m.P99, m.Wrong, m.Failed)
 	}

@@ -36,7 +36,7 @@ type options struct {
 }
 
 // groups are what -only takes.
-var groups = []string{"load", "check", "batch", "list", "write", "revoke", "ceiling", "neo4j"}
+var groups = []string{"load", "check", "batch", "list", "write", "revoke", "neo4j"}
 
 func main() {
 	var o options

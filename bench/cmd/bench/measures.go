@@ -82,7 +82,7 @@ func (b *bench) decisions(ctx context.Context) error {
 		b.report.known = append(b.report.known, fmt.Sprintf("%s: %d of %d right", p.Name(), r.Done, len(b.known)))
 		b.say("known decisions, %s: %d right, %d wrong, %d failed", p.Name(), r.Done, r.Wrong, r.Failed)
 		if r.Done != len(b.known) {
-			b.report.mistakes = append(b.report.mistakes, fmt.Sprintf("known decisions, %s: %d wrong, %d failed, first: %v", p.Name(), r.Wrong, r.Failed, r.Err))
+			b.report.mistake("known decisions, %s: %d wrong, %d failed, first: %v", p.Name(), r.Wrong, r.Failed, r.Err)
 		}
 	}
 	return ctx.Err()
@@ -139,15 +139,30 @@ func (b *bench) list(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// write writes single grants, and the same into a raw database, as many in a
+// transaction as there are writers.
 func (b *bench) write(ctx context.Context) error {
+	dir, err := b.newDir("sqlite")
+	if err != nil {
+		return err
+	}
+	raw, err := ceiling.OpenSQLite(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
 	for _, writers := range []int{1, 16, 64} {
-		var entries []entry
-		var starts []int
+		entries := []entry{}
+		starts := []int{}
 		peers := b.writers()
 		for _, p := range peers {
 			starts = append(starts, b.granted[p])
 			entries = append(entries, b.grants(p))
 		}
+		entries = append(entries, entry{
+			system: fmt.Sprintf("raw SQLite, groups of %d", writers), items: 1,
+			raw: func(ctx context.Context, d time.Duration) (float64, error) { return raw.Write(ctx, writers, d) },
+		})
 		b.measure(ctx, "write one grant", writers, entries)
 		for i, p := range peers {
 			b.granted[p] = *entries[i].first
@@ -174,7 +189,7 @@ func (b *bench) written(ctx context.Context, p peer.Peer, from, to int) {
 	}
 	r := p.Client().Run(ctx, source, 4, 0, drive.Limit{Time: time.Minute, Requests: sample})
 	if r.Done != sample {
-		b.report.mistakes = append(b.report.mistakes, fmt.Sprintf("grants written, %s: %d of %d asked about are in force, %d are not, %d failed (%v)", p.Name(), r.Done, sample, r.Wrong, r.Failed, r.Err))
+		b.report.mistake("grants written, %s: %d of %d asked about are in force, %d are not, %d failed (%v)", p.Name(), r.Done, sample, r.Wrong, r.Failed, r.Err)
 	}
 }
 
@@ -247,31 +262,4 @@ func (b *bench) until(question func(bool) (bool, error), want bool) (bool, error
 		}
 	}
 	return false, nil
-}
-
-// sqlite writes to a raw database while the servers are idle.
-func (b *bench) sqlite(ctx context.Context) error {
-	dir, err := b.newDir("sqlite")
-	if err != nil {
-		return err
-	}
-	s, err := ceiling.OpenSQLite(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	for _, group := range []int{1, 16, 64, 5000} {
-		var rs []drive.Result
-		for range b.rounds {
-			perSecond, err := s.Write(ctx, group, b.duration)
-			if err != nil {
-				return err
-			}
-			rs = append(rs, drive.Result{PerSecond: perSecond})
-		}
-		m := drive.Median(rs)
-		b.report.ceilings = append(b.report.ceilings, ceilingRow{fmt.Sprintf("raw SQLite, grants in groups of %d", group), m.PerSecond})
-		b.say("raw SQLite in groups of %d: %.0f/s", group, m.PerSecond)
-	}
-	return nil
 }

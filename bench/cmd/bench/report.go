@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	trellis   = "Trellis"
-	bareRoute = "a bare gin route"
+	trellis        = "Trellis"
+	trellisOnNeo4j = "Trellis on Neo4j"
+	bareRoute      = "a bare gin route"
 )
 
 type row struct {
@@ -45,11 +46,6 @@ type revoked struct {
 	p50, max time.Duration
 }
 
-type ceilingRow struct {
-	what      string
-	perSecond float64
-}
-
 // report gathers what was measured.
 type report struct {
 	head     []string
@@ -59,12 +55,16 @@ type report struct {
 	memory   []memory
 	starts   []time.Duration
 	revoked  []revoked
-	ceilings []ceilingRow
 	mistakes []string
 	notes    []string
 }
 
 func (r *report) add(x row) { r.rows = append(r.rows, x) }
+
+// mistake notes what went wrong in a system.
+func (r *report) mistake(format string, args ...any) {
+	r.mistakes = append(r.mistakes, fmt.Sprintf(format, args...))
+}
 
 var cpuModel = regexp.MustCompile(`(?m)^model name\s*:\s*(.+)$`)
 
@@ -122,12 +122,6 @@ func (r *report) markdown() string {
 			line("| %s | %d | %s | %s |", x.system, x.n, latency(x.p50), latency(x.max))
 		}
 	}
-	if len(r.ceilings) > 0 {
-		line("\n| ceiling | per second |\n|---|---:|")
-		for _, c := range r.ceilings {
-			line("| %s | %s |", c.what, number(c.perSecond))
-		}
-	}
 	line("\n| resident memory | when | MB | peak MB |\n|---|---|---:|---:|")
 	for _, m := range r.memory {
 		line("| %s | %s | %d | %d |", m.system, m.when, m.now>>20, m.peak>>20)
@@ -146,11 +140,16 @@ func (r *report) markdown() string {
 
 func (x row) rate() float64 { return x.result.PerSecond * float64(x.items) }
 
-// ratio compares Trellis with the system of the row.
+// ratio compares Trellis with the system of the row. On Neo4j it is compared
+// with the driver alone.
 func (r *report) ratio(x row) string {
+	ours := trellis
+	if strings.Contains(x.system, "Neo4j") {
+		ours = trellisOnNeo4j
+	}
 	for _, t := range r.rows {
-		if t.what == x.what && t.connections == x.connections && (t.system == trellis || strings.HasPrefix(t.system, trellis+",")) && t.system != x.system && x.rate() > 0 {
-			return fmt.Sprintf("%s x", factor(t.rate()/x.rate()))
+		if t.what == x.what && t.connections == x.connections && (t.system == ours || strings.HasPrefix(t.system, ours+",")) && t.system != x.system && x.rate() > 0 {
+			return factor(t.rate()/x.rate()) + " x"
 		}
 	}
 	return ""
