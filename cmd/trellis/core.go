@@ -159,13 +159,13 @@ func (k *core) prepare(ctx context.Context, bootstrapKey bool) (string, error) {
 		return "", err
 	}
 	token, err := k.makeAdmin(ctx, firstAdmin, "first start", false)
-	if graph.KindOf(err) == graph.Exists && err != nil {
-		return "", nil // another process was first, and printed its key
+	switch {
+	case err == nil:
+		return token.String(), nil
+	case graph.KindOf(err) == graph.Exists:
+		err = nil // another process was first, and printed its key
 	}
-	if err != nil {
-		return "", err
-	}
-	return token.String(), nil
+	return "", err
 }
 
 // loaded waits until the store was reached and the replicas are filled.

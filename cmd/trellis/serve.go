@@ -79,7 +79,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	stop := ctx
+	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
 	prepared := make(chan struct{})
 	go func() {
@@ -101,8 +102,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
-			err = nil
+		if stop.Err() == nil {
+			err = context.Cause(ctx)
 		}
 	}
 	cancel(nil)
@@ -172,16 +173,16 @@ func (s *server) prepareAndTell(ctx context.Context, ready func(context.Context,
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		token, err := s.prepare(ctx, s.cfg.BootstrapKey != "")
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err == nil:
 			return ready(ctx, s, token)
+		case ctx.Err() != nil:
+			return context.Cause(ctx) // told to stop; serve knows why
 		case graph.KindOf(err) != graph.Unavailable && graph.KindOf(err) != graph.Canceled:
 			return fmt.Errorf("the graph store cannot be prepared: %w", err)
 		}
 		s.log.Warn("the graph store cannot be prepared yet", "error", err)
 		if !sleep(ctx, wait) {
-			return nil
+			return context.Cause(ctx)
 		}
 	}
 }

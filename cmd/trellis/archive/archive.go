@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -113,7 +114,7 @@ func Check(r io.Reader) (Header, Footer, error) {
 	var lastEdge *graph.Edge
 	for {
 		rec, err := s.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return h, s.end, nil
 		}
 		if err != nil {
@@ -149,7 +150,7 @@ func Import(ctx context.Context, store graph.Store, r io.Reader, f Footer, step 
 	n := 0
 	return store.Import(ctx, f.Revision, func() (graph.Record, error) {
 		rec, err := s.next()
-		if err == io.EOF && s.end != f {
+		if errors.Is(err, io.EOF) && s.end != f {
 			return rec, s.bad("the file changed while it was read")
 		}
 		if err == nil {
@@ -173,7 +174,7 @@ func open(r io.Reader) (*scanner, Header, error) {
 	s := &scanner{lines: bufio.NewReaderSize(r, 1<<20), sum: sha256.New()}
 	var h Header
 	b, err := s.line()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return s, h, s.bad("the file is empty")
 	}
 	if err != nil {
@@ -193,9 +194,9 @@ func open(r io.Reader) (*scanner, Header, error) {
 func (s *scanner) line() ([]byte, error) {
 	s.n++
 	b, err := s.lines.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
+	if errors.Is(err, bufio.ErrBufferFull) {
 		long := bytes.Clone(b)
-		for err == bufio.ErrBufferFull {
+		for errors.Is(err, bufio.ErrBufferFull) {
 			if len(long) > maxLine {
 				return nil, s.bad("the line is longer than %d bytes", maxLine)
 			}
@@ -205,9 +206,9 @@ func (s *scanner) line() ([]byte, error) {
 		b = long
 	}
 	switch {
-	case err == io.EOF && len(b) == 0:
+	case errors.Is(err, io.EOF) && len(b) == 0:
 		return nil, io.EOF
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, s.bad("the file ends in the middle of a line: it was cut short")
 	case err != nil:
 		return nil, err
@@ -218,7 +219,7 @@ func (s *scanner) line() ([]byte, error) {
 // next returns the next record, io.EOF after a footer that fits.
 func (s *scanner) next() (graph.Record, error) {
 	b, err := s.line()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return graph.Record{}, s.bad("the last line is missing: the file was cut short")
 	}
 	if err != nil {
@@ -260,7 +261,7 @@ func (s *scanner) footer(b []byte) error {
 	if json.Unmarshal(b, &f) != nil || f.End == nil {
 		return s.bad("the last line cannot be read")
 	}
-	if _, err := s.line(); err != io.EOF {
+	if _, err := s.line(); !errors.Is(err, io.EOF) {
 		return s.bad("something follows the last line")
 	}
 	s.found.Revision, s.found.SHA256 = f.End.Revision, seal(s.sum, f.End.Revision)

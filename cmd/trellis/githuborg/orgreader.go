@@ -11,9 +11,6 @@ import (
 // contains itself.
 const maxDepth = 32
 
-// maxTeams limits what a handful of anchors can be blown up to.
-const maxTeams = 100_000
-
 // orgReader gathers one organization from its files.
 type orgReader struct {
 	*reader
@@ -69,10 +66,6 @@ func (o *orgReader) orgYAML(n *yaml.Node) {
 func (o *orgReader) teamList(n *yaml.Node, parent string, depth int) {
 	if depth == maxDepth {
 		o.fail(n, "teams are nested deeper than %d", maxDepth)
-		return
-	}
-	if len(o.teams) > maxTeams {
-		o.fail(n, "more than %d teams in one organization", maxTeams)
 		return
 	}
 	o.fields(n, "teams", func(k, v *yaml.Node) {

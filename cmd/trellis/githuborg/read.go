@@ -90,9 +90,29 @@ type reader struct {
 	fsys     fs.FS
 	file     string
 	problems []error
+	read     int // entries of mappings and lists
+}
+
+// Limits on what aliases can blow a file up to, and on what is reported.
+const (
+	maxEntries  = 1_000_000
+	maxProblems = 200
+)
+
+// enter tells whether the entries of a node may be read.
+func (r *reader) enter(n *yaml.Node) bool {
+	before := r.read
+	r.read += len(n.Content)
+	if r.read > maxEntries && before <= maxEntries {
+		r.fail(n, "there are more than %d entries; what follows is not read", maxEntries)
+	}
+	return r.read <= maxEntries
 }
 
 func (r *reader) fail(n *yaml.Node, format string, args ...any) {
+	if len(r.problems) >= maxProblems {
+		return
+	}
 	p := &Problem{File: r.file, Msg: fmt.Sprintf(format, args...)}
 	if n != nil {
 		p.Line = n.Line
@@ -128,7 +148,7 @@ func (r *reader) org(name string) *Org {
 
 // parse returns the file's one document, nil if it is empty or wrong.
 func (r *reader) parse(file string) *yaml.Node {
-	b, err := r.read(file)
+	b, err := r.bytes(file)
 	if err != nil {
 		r.fail(nil, "%v", err)
 		return nil
@@ -140,7 +160,9 @@ func (r *reader) parse(file string) *yaml.Node {
 		if _, serr := fmt.Sscanf(p.Msg, "line %d:", &p.Line); serr == nil {
 			_, p.Msg, _ = strings.Cut(p.Msg, ": ")
 		}
-		r.problems = append(r.problems, p)
+		if len(r.problems) < maxProblems {
+			r.problems = append(r.problems, p)
+		}
 		return nil
 	}
 	if len(doc.Content) == 0 {
@@ -149,7 +171,7 @@ func (r *reader) parse(file string) *yaml.Node {
 	return doc.Content[0]
 }
 
-func (r *reader) read(file string) ([]byte, error) {
+func (r *reader) bytes(file string) ([]byte, error) {
 	info, err := fs.Stat(r.fsys, file)
 	if err != nil {
 		return nil, err
@@ -168,6 +190,9 @@ func (r *reader) fields(n *yaml.Node, what string, each func(key, value *yaml.No
 	}
 	if n.Kind != yaml.MappingNode {
 		r.fail(n, "%s: want a mapping", what)
+		return
+	}
+	if !r.enter(n) {
 		return
 	}
 	seen := make(map[string]int, len(n.Content)/2)
@@ -206,6 +231,9 @@ func (r *reader) logins(n *yaml.Node, what string) []string {
 	}
 	if n.Kind != yaml.SequenceNode {
 		r.fail(n, "%s: want a list of logins", what)
+		return nil
+	}
+	if !r.enter(n) {
 		return nil
 	}
 	out := make([]string, 0, len(n.Content))

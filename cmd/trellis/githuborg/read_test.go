@@ -2,6 +2,7 @@ package githuborg_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -113,6 +114,18 @@ func TestAFolderWithoutOrganizationsIsRefused(t *testing.T) {
 	_, err := githuborg.Read(files("a.txt", "x"))
 	if err == nil || !strings.Contains(err.Error(), "org.yaml") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAliasesCannotBlowAFileUp(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("teams:\n  first:\n    members: &all [" + strings.Repeat("x,", 2_000) + "x]\n")
+	for i := range 2_000 {
+		fmt.Fprintf(&b, "  t%d: {members: *all}\n", i)
+	}
+	_, err := githuborg.Read(files("o/org.yaml", b.String()))
+	if err == nil || !strings.Contains(err.Error(), "more than 1000000 entries") {
+		t.Errorf("got %.200v", err)
 	}
 }
 
