@@ -32,7 +32,7 @@ type CheckInput struct {
 
 // ChecksInput is many questions, all answered at one revision.
 type ChecksInput struct {
-	Checks      []Question  `json:"checks" maxItems:"1000"`
+	Checks      []Question  `json:"checks" maxItems:"1000" nullable:"false"`
 	Consistency Consistency `json:"consistency,omitempty"`
 }
 
@@ -44,7 +44,7 @@ type Decision struct {
 
 // Decisions answers many, in order.
 type Decisions struct {
-	Results []Allowed `json:"results"`
+	Results []Allowed `json:"results" nullable:"false"`
 	Freshness
 }
 

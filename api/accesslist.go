@@ -17,7 +17,7 @@ import (
 
 // AccessPage is one page of an answer.
 type AccessPage struct {
-	Items      []string `json:"items" doc:"Nodes as type:id, or names of permissions"`
+	Items      []string `json:"items" doc:"Nodes as type:id, or names of permissions" nullable:"false"`
 	NextCursor string   `json:"next_cursor,omitempty" doc:"Give it as cursor to get the next page; absent on the last one"`
 	Freshness
 }

@@ -127,7 +127,8 @@ func (s *server) router() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	// Ids may hold encoded slashes, so routes are matched on the encoded path.
-	e.UseRawPath, e.UnescapePathValues = true, true
+	// call.path decodes: gin would turn a plus sign into a space.
+	e.UseRawPath, e.UnescapePathValues = true, false
 	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
 	e.HandleMethodNotAllowed = true
 	for i := range s.rows {

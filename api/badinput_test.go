@@ -108,6 +108,8 @@ func TestBadInputIsRefusedAndWritesNothing(t *testing.T) {
 		{scenario{"root", "POST", v1 + "/access/checks", `{"checks":[` + good + `,{"permission":"repo:fly","resource":"repo:x"}]}`, 422, "invalid", nil}, "/checks/1/permission"},
 		{scenario{"root", "POST", v1 + "/access/checks", `{"checks":[` + good + `,{"permission":"repo:push","resource":"x"}]}`, 422, "invalid", nil}, "/checks/1/resource"},
 		{scenario{"root", "POST", v1 + "/access/checks", `{"checks":[` + strings.Repeat(good+",", 1000) + good + `]}`, 422, "invalid", nil}, "/checks"},
+		{scenario{"root", "POST", v1 + "/access/checks", `{"checks":null}`, 422, "invalid", nil}, "/checks"},
+		{scenario{"root", "POST", v1 + "/batch", `{"mutations":null}`, 422, "invalid", nil}, "/mutations"},
 		{scenario{"root", "POST", v1 + "/access/checks", `{}`, 422, "invalid", nil}, "/checks"},
 		// Parameters.
 		{scenario{"root", "GET", v1 + "/users?limit=0", "", 422, "invalid", nil}, "limit"},
@@ -138,6 +140,7 @@ func TestBadInputIsRefusedAndWritesNothing(t *testing.T) {
 		{scenario{"root", "POST", v1 + "/users", `{}`, 422, "invalid", []string{"Idempotency-Key", strings.Repeat("k", 256)}}, "Idempotency-Key"},
 		// Not allowed.
 		{scenario{"nobody", "POST", v1 + "/users", `{}`, 403, "forbidden", nil}, ""},
+		{scenario{"nobody", "POST", v1 + "/roles", `{"name":"x"}`, 403, "forbidden", nil}, ""},
 		{scenario{"nobody", "PATCH", v1 + "/users/nobody", `{"status":"active"}`, 403, "forbidden", nil}, ""},
 		{scenario{"root", "PATCH", v1 + "/roles/admin", `{"permissions":[]}`, 403, "forbidden", nil}, ""},
 		{scenario{"nobody", "GET", v1 + "/changes", "", 403, "forbidden", nil}, ""},

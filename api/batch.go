@@ -11,14 +11,14 @@ import (
 
 // BatchInput is many mutations at once.
 type BatchInput struct {
-	Mutations []identity.Mutation `json:"mutations" maxItems:"10000" doc:"Carried out in order, all or none"`
+	Mutations []identity.Mutation `json:"mutations" maxItems:"10000" doc:"Carried out in order, all or none" nullable:"false"`
 }
 
 // BatchOutput tells what became of them.
 type BatchOutput struct {
 	Revision string        `json:"revision" doc:"The revision at which all of it is in force"`
 	Changed  bool          `json:"changed" doc:"false if everything was so already"`
-	Results  []BatchResult `json:"results" doc:"One for each mutation, in order"`
+	Results  []BatchResult `json:"results" doc:"One for each mutation, in order" nullable:"false"`
 }
 
 // BatchResult tells what became of the node or edge of one mutation in all.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,17 @@ type call struct {
 	once    once
 }
 
-func (c *call) path(name string) string { return c.gin.Param(name) }
+// path returns an element of the path, decoded.
+func (c *call) path(name string) string {
+	v := c.gin.Param(name)
+	if c.r.URL.RawPath == "" {
+		return v
+	}
+	if d, err := url.PathUnescape(v); err == nil {
+		return d
+	}
+	return v // not reached: the server refuses what cannot be decoded
+}
 
 func (c *call) subject() graph.Ref { return c.caller.Subject }
 

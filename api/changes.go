@@ -18,7 +18,7 @@ type ChangeEvent struct {
 	Time      time.Time     `json:"time"`
 	Actor     graph.Ref     `json:"actor"`
 	RequestID string        `json:"request_id,omitempty"`
-	Entries   []ChangeEntry `json:"entries"`
+	Entries   []ChangeEntry `json:"entries" nullable:"false"`
 }
 
 // ChangeEntry is one node or edge, before and after. Of a node it shows the

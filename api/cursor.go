@@ -60,6 +60,6 @@ func (c *call) after() (string, error) {
 
 // Page is one page of a list.
 type Page[T any] struct {
-	Items      []T    `json:"items"`
+	Items      []T    `json:"items" nullable:"false"`
 	NextCursor string `json:"next_cursor,omitempty" doc:"Give it as cursor to get the next page; absent on the last one"`
 }

@@ -15,11 +15,11 @@ type Explained struct {
 	Allowed bool     `json:"allowed"`
 	Summary string   `json:"summary" doc:"The reason in words"`
 	Reason  string   `json:"reason,omitempty" enum:"subject_unknown,resource_unknown,subject_inactive,permission_unknown,expired,insufficient,no_grant" doc:"Of a no: the first thing that is amiss"`
-	Path    []Step   `json:"path,omitempty" doc:"Of a yes: the edges that give it, from the subject to the resource, then from the role to the permission. With reason expired: the edges that gave it"`
+	Path    []Step   `json:"path,omitempty" doc:"Of a yes: the edges that give it, from the subject to the resource, then from the role to the permission. With reason expired: the edges that gave it" nullable:"false"`
 	Granted string   `json:"granted,omitempty" doc:"The name under which the permission was granted: itself or a wildcard"`
-	Has     []Held   `json:"has,omitempty" doc:"Of a no: what the subject does have on the resource"`
-	Holders []Held   `json:"holders,omitempty" doc:"Of a no: who has what is asked for; being in one of these sets would do"`
-	Roles   []string `json:"roles,omitempty" doc:"Of a no: roles that would do"`
+	Has     []Held   `json:"has,omitempty" doc:"Of a no: what the subject does have on the resource" nullable:"false"`
+	Holders []Held   `json:"holders,omitempty" doc:"Of a no: who has what is asked for; being in one of these sets would do" nullable:"false"`
+	Roles   []string `json:"roles,omitempty" doc:"Of a no: roles that would do" nullable:"false"`
 	// Truncated tells that a list was cut.
 	Truncated bool `json:"truncated,omitempty" doc:"A list was cut"`
 	Freshness
@@ -40,8 +40,8 @@ type Held struct {
 	Holder   graph.Ref `json:"holder"`
 	Resource graph.Ref `json:"resource"`
 	Role     string    `json:"role,omitempty"`
-	Actions  []string  `json:"actions,omitempty"`
-	Gives    []string  `json:"gives,omitempty" doc:"The permissions this amounts to, some of them if there are many"`
+	Actions  []string  `json:"actions,omitempty" nullable:"false"`
+	Gives    []string  `json:"gives,omitempty" doc:"The permissions this amounts to, some of them if there are many" nullable:"false"`
 }
 
 func explain(c *call) error {

@@ -13,7 +13,7 @@ type Grant struct {
 	Subject   graph.Ref  `json:"subject" doc:"Who is given access, as type:id"`
 	Resource  graph.Ref  `json:"resource" doc:"To what"`
 	Role      string     `json:"role,omitempty" doc:"The id of the role granted"`
-	Actions   []string   `json:"actions,omitempty" doc:"The single permissions granted instead"`
+	Actions   []string   `json:"actions,omitempty" doc:"The single permissions granted instead" nullable:"false"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the grant ends by itself"`
 	GrantedBy string     `json:"granted_by,omitempty" doc:"Who gave it"`
 	GrantedAt time.Time  `json:"granted_at" doc:"When it was given"`
@@ -24,8 +24,8 @@ type GrantInput struct {
 	Subject   graph.Ref  `json:"subject" doc:"Who is given access, as type:id" minLength:"3"`
 	Resource  graph.Ref  `json:"resource" doc:"To what" minLength:"3"`
 	Role      string     `json:"role,omitempty" doc:"The id of the role; either this or actions" maxLength:"512"`
-	Actions   []string   `json:"actions,omitempty" doc:"Single permissions, as type:action" maxItems:"1000"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the grant ends by itself; null or absent: never"`
+	Actions   []string   `json:"actions,omitempty" doc:"Single permissions, as type:action" maxItems:"1000" nullable:"false"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the grant ends by itself; null or absent: never" nullable:"true"`
 }
 
 func grantOf(e *graph.Edge) Grant {

@@ -33,7 +33,7 @@ type APIKeyCreated struct {
 type APIKeyInput struct {
 	Name      string     `json:"name" minLength:"1" maxLength:"200" doc:"What it is for"`
 	Owner     graph.Ref  `json:"owner,omitempty" doc:"A user or service account; the caller if absent"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it ends; null or absent: never"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it ends; null or absent: never" nullable:"true"`
 }
 
 // APIKeyPatch is what can be changed of a key, as a merge patch.

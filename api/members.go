@@ -18,7 +18,7 @@ type Membership struct {
 
 // MembershipInput is what can be said of a membership.
 type MembershipInput struct {
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the membership ends by itself; null or absent: never"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the membership ends by itself; null or absent: never" nullable:"true"`
 }
 
 func membership(e *graph.Edge) Membership {

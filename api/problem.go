@@ -21,7 +21,7 @@ type Problem struct {
 	Detail    string  `json:"detail,omitempty" doc:"What is wrong this time"`
 	RequestID string  `json:"request_id,omitempty" doc:"The X-Request-ID of the answer"`
 	Node      string  `json:"node,omitempty" doc:"The node concerned, if there is one that the caller may see"`
-	Errors    []Fault `json:"errors,omitempty" doc:"Which parts of the input are wrong"`
+	Errors    []Fault `json:"errors,omitempty" doc:"Which parts of the input are wrong" nullable:"false"`
 
 	cause   error
 	headers map[string]string
@@ -186,9 +186,10 @@ func (c *call) inBody(r graph.Ref) bool {
 	return bytes.Contains(c.body, []byte(r.String())) || bytes.Contains(c.body, []byte(`"`+r.ID+`"`))
 }
 
-// visible tells whether the caller may know that the node is there.
+// visible tells whether the caller may know that the node is there. What
+// Trellis itself brings along is no secret.
 func (c *call) visible(r graph.Ref) bool {
-	return r == graph.Root || c.holds(string(r.Type)+":read", r)
+	return r.Type == graph.Root.Type || c.holds(string(r.Type)+":read", r)
 }
 
 func unauthenticated(err error) *Problem {

@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,6 +80,7 @@ func everyRoute() []scenario {
 		ok("root", "PUT", "/groups/g1", `{"name":"Some","slug":"some"}`, 200, `"slug":"some"`),
 		ok("root", "PATCH", "/groups/some", `{"name":"Any"}`, 200, `"name":"Any"`),
 		ok("root", "PUT", "/groups/some/members/user:nobody", `{"expires_at":"2099-01-02T03:04:05Z"}`, 201, `"expires_at":"2099-01-02T03:04:05Z"`),
+		ok("root", "PUT", "/groups/some/members/user:nobody", `{"expires_at":null}`, 200, `"member":"user:nobody"`),
 		ok("root", "PUT", "/groups/some/members/user:nobody", "", 200, `"member":"user:nobody"`),
 		ok("root", "GET", "/groups/some/members", "", 200, `"member":"user:nobody"`),
 		ok("nobody", "DELETE", "/groups/some/members/user:nobody", "", 200, `{"deleted":{"nodes":0,"edges":1}}`),
@@ -131,7 +134,8 @@ func everyRoute() []scenario {
 
 		ok("acme-owner", "PUT", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","role":"editor"}`, 201, `"granted_by":"user:acme-owner"`),
 		ok("acme-owner", "POST", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","actions":["repo:read"]}`, 201, `"actions":["repo:read"]`),
-		ok("acme-owner", "PUT", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","role":"editor"}`, 200, `"role":"editor"`),
+		ok("acme-owner", "PUT", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","role":"editor","expires_at":"2099-01-01T00:00:00Z"}`, 200, `"expires_at":"2099-01-01T00:00:00Z"`),
+		ok("acme-owner", "PUT", "/grants", `{"subject":"user:nobody","resource":"repo:acme/main","role":"editor","expires_at":null}`, 200, `"role":"editor"`),
 		ok("nobody", "GET", "/grants?subject=user:nobody", "", 200, `"actions":["repo:read"]`),
 		ok("acme-owner", "GET", "/grants?role=editor", "", 200, `"subject":"user:nobody"`),
 		ok("acme-owner", "GET", "/grants?resource=repo:acme/main&subject=user:nobody&role=editor", "", 200, `"role":"editor"`),
@@ -171,5 +175,23 @@ func TestEveryRouteAnswers(t *testing.T) {
 	}
 	if s := w.logs.String(); strings.Contains(s, "level=ERROR") {
 		t.Error(s)
+	}
+}
+
+func TestAnIDComesBackAsItWasSent(t *testing.T) {
+	w := newWorld(t, api.Options{}).sample()
+	for _, id := range []string{"a+b", "a+b/c", "a b", "a%2Fb", "a:b", "..", "é/ü", `q"\`, "?#&", "x;y=1"} {
+		path := v1 + "/resources/repo/" + url.PathEscape(id)
+		a := w.ok("acme-owner", "PUT", path, `{"parents":["organization:acme"]}`)
+		if a.json()["id"] != id {
+			t.Errorf("%q became %q", id, a.json()["id"])
+		}
+		if a := w.ok("acme-owner", "GET", a.header.Get("Location"), ""); a.json()["id"] != id {
+			t.Errorf("%q: Location leads to %s", id, a.body)
+		}
+		list := w.ok("acme-owner", "GET", v1+"/access/resources?type=repo&permission=repo:read", "").json()["items"].([]any)
+		if !slices.Contains(list, any("repo:"+id)) {
+			t.Errorf("%q is not in %v", id, list)
+		}
 	}
 }
