@@ -77,9 +77,8 @@ func (c *commit) attempt(ctx context.Context, tx neo4j.ExplicitTransaction) erro
 		u.ids = append(u.ids, effects.Changes[i].ID)
 	}
 	if err := tx.Commit(ctx); err != nil {
-		if !refused(err) {
-			c.unsure = u
-		}
+		// Whatever the error says, the next attempt can look.
+		c.unsure = u
 		return err
 	}
 	c.results = results

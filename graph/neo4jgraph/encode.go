@@ -240,20 +240,17 @@ func changeProps(c *graph.Change) (map[string]any, error) {
 
 // change reads a change record; size is that of its JSON.
 func change(data, packed any) (c graph.Change, size int, err error) {
-	text := []byte(nil)
-	switch {
-	case data != nil:
-		s, _ := data.(string)
-		text = []byte(s)
-	default:
-		b, _ := packed.([]byte)
-		z, err := gzip.NewReader(bytes.NewReader(b))
-		if err != nil {
-			return c, 0, err
-		}
-		if text, err = io.ReadAll(z); err != nil {
-			return c, 0, err
-		}
+	if s, ok := data.(string); ok {
+		return c, len(s), json.Unmarshal([]byte(s), &c)
+	}
+	b, _ := packed.([]byte)
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return c, 0, err
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		return c, 0, err
 	}
 	return c, len(text), json.Unmarshal(text, &c)
 }

@@ -72,13 +72,3 @@ func passing(err error) bool {
 	}
 	return neo4j.IsConnectivityError(err)
 }
-
-// refused tells that the server answered a commit with no, so that nothing of
-// the transaction happened. Anything else leaves it open.
-func refused(err error) bool {
-	var server *neo4j.Neo4jError
-	return errors.As(err, &server) && server.Code != "Neo.TransientError.Database.Unavailable" &&
-		server.Code != "Neo.ClientError.Cluster.NotALeader" &&
-		!strings.HasPrefix(server.Code, "Neo.DatabaseError.") &&
-		!strings.HasPrefix(server.Code, "Neo.TransientError.Cluster.")
-}

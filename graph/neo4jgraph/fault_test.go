@@ -64,7 +64,9 @@ func (c *cutter) serve(client net.Conn) {
 			if err != nil || keep.Load() {
 				break
 			}
-			client.Write(buf[:n])
+			if _, err := client.Write(buf[:n]); err != nil {
+				break
+			}
 		}
 		client.Close()
 		server.Close()
@@ -85,7 +87,9 @@ func (c *cutter) serve(client net.Conn) {
 				keep.Store(true)
 			}
 		}
-		server.Write(buf[:n])
+		if _, err := server.Write(buf[:n]); err != nil {
+			break
+		}
 	}
 	client.Close()
 	server.Close()
@@ -195,7 +199,11 @@ func TestServerKilledWhileWriting(t *testing.T) {
 	if _, err := stores[0].Info(context.Background()); graph.KindOf(err) != graph.Unavailable {
 		t.Errorf("before the server is there: %v", err)
 	}
-	t.Cleanup(func() { v.run("wipe") })
+	t.Cleanup(func() {
+		if err := v.run("wipe"); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := v.run("up"); err != nil {
 		if strings.Contains(err.Error(), "is not installed") {
 			t.Skipf("no Neo4j of its own can be started: %v", err)

@@ -13,8 +13,6 @@ const (
 	// changesAtOnce is how many bytes of change records one call reads, so
 	// that many large ones do not fill memory.
 	changesAtOnce = 64 << 20
-	// changesFetch is how many records the server sends before it is asked on.
-	changesFetch = 200
 	// trimAtOnce is how many records one transaction deletes.
 	trimAtOnce = 5_000
 )

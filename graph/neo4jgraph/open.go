@@ -58,16 +58,48 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// fetchSize is how many rows the server sends before it is asked on. A call
+// that has enough earlier, such as Changes of large records, stops there.
+const fetchSize = 500
+
 // Open returns the store at a URL such as neo4j://user:password@host:7687?database=trellis.
 // Schemes: bolt for one server, neo4j for a cluster or one server, each with
 // +s for TLS or +ssc for TLS with any certificate. It reports what is wrong
 // with the URL, never with its password, and does not contact the server.
 func Open(rawURL string, opts Options) (*Store, error) {
-	opts = opts.withDefaults()
+	target, opts, err := parseURL(rawURL, opts.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	auth := neo4j.NoAuth()
+	if opts.User != "" {
+		auth = neo4j.BasicAuth(opts.User, opts.Password, "")
+	}
+	driver, err := neo4j.NewDriverWithContext(target, auth, func(c *config.Config) {
+		c.MaxConnectionPoolSize = opts.Connections
+		c.ConnectionAcquisitionTimeout = opts.ConnectTimeout
+		c.SocketConnectTimeout = opts.ConnectTimeout
+		c.ConnectionLivenessCheckTimeout = time.Minute
+		c.FetchSize = fetchSize
+		c.NotificationsMinSeverity = notifications.DisabledLevel
+		c.TelemetryDisabled = true
+		c.UserAgent = "trellis"
+	})
+	if err != nil {
+		return nil, graph.Wrap(graph.Invalid, err, "the graph URL cannot be used")
+	}
+	s := &Store{driver: driver, bookmarks: neo4j.NewBookmarkManager(neo4j.BookmarkManagerConfig{}), opts: opts, preparing: make(chan struct{}, 1)}
+	s.stopping, s.stop = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+// parseURL splits the URL into what the driver takes, which holds no
+// password, and options.
+func parseURL(rawURL string, opts Options) (string, Options, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		// url.Error quotes the URL, password and all.
-		return nil, graph.Errorf(graph.Invalid, "the graph URL cannot be read: is a character of the password not percent-encoded?")
+		return "", opts, graph.Errorf(graph.Invalid, "the graph URL cannot be read: is a character of the password not percent-encoded?")
 	}
 	query := u.Query()
 	if opts.Database == "" {
@@ -79,13 +111,13 @@ func Open(rawURL string, opts Options) (*Store, error) {
 		// What is left are the cluster's routing hints.
 	case "bolt", "bolt+s", "bolt+ssc":
 		for name := range query {
-			return nil, graph.Errorf(graph.Invalid, "the graph URL has an unknown parameter %q", name)
+			return "", opts, graph.Errorf(graph.Invalid, "the graph URL has an unknown parameter %q", name)
 		}
 	default:
-		return nil, graph.Errorf(graph.Invalid, "the graph URL's scheme must be bolt or neo4j, with +s or +ssc for TLS")
+		return "", opts, graph.Errorf(graph.Invalid, "the graph URL's scheme must be bolt or neo4j, with +s or +ssc for TLS")
 	}
 	if u.Host == "" || (u.Path != "" && u.Path != "/") || u.Fragment != "" {
-		return nil, graph.Errorf(graph.Invalid, "the graph URL must be of the form neo4j://user:password@host:port?database=name")
+		return "", opts, graph.Errorf(graph.Invalid, "the graph URL must be of the form neo4j://user:password@host:port?database=name")
 	}
 	if u.User != nil && opts.User == "" {
 		opts.User = u.User.Username()
@@ -93,27 +125,8 @@ func Open(rawURL string, opts Options) (*Store, error) {
 			opts.Password = p
 		}
 	}
-	auth := neo4j.NoAuth()
-	if opts.User != "" {
-		auth = neo4j.BasicAuth(opts.User, opts.Password, "")
-	}
 	target := url.URL{Scheme: u.Scheme, Host: u.Host, RawQuery: query.Encode()}
-	driver, err := neo4j.NewDriverWithContext(target.String(), auth, func(c *config.Config) {
-		c.MaxConnectionPoolSize = opts.Connections
-		c.ConnectionAcquisitionTimeout = opts.ConnectTimeout
-		c.SocketConnectTimeout = opts.ConnectTimeout
-		c.ConnectionLivenessCheckTimeout = time.Minute
-		c.FetchSize = neo4j.FetchAll
-		c.NotificationsMinSeverity = notifications.DisabledLevel
-		c.TelemetryDisabled = true
-		c.UserAgent = "trellis"
-	})
-	if err != nil {
-		return nil, graph.Wrap(graph.Invalid, err, "the graph URL cannot be used")
-	}
-	s := &Store{driver: driver, bookmarks: neo4j.NewBookmarkManager(neo4j.BookmarkManagerConfig{}), opts: opts, preparing: make(chan struct{}, 1)}
-	s.stopping, s.stop = context.WithCancelCause(context.Background())
-	return s, nil
+	return target.String(), opts, nil
 }
 
 // Store is a graph.Store on Neo4j. Its methods may be called concurrently.

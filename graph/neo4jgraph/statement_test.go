@@ -127,7 +127,7 @@ func TestEveryStatementRunsAndIsAsDocumented(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer tx.Rollback(ctx)
+			defer func() { _ = tx.Rollback(ctx) }()
 			result, err := tx.Run(ctx, s.Text, c.params)
 			if err != nil {
 				t.Fatal(err)

@@ -3,6 +3,7 @@ package neo4jgraph_test
 import (
 	"context"
 	"io"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,26 @@ func TestOpenDoesNotNeedItsServer(t *testing.T) {
 	}
 }
 
+func TestWrongPassword(t *testing.T) {
+	u, err := url.Parse(serverURL(t))
+	if err != nil || u.User == nil {
+		t.Skip("the server of TRELLIS_TEST_NEO4J_URL asks for no password")
+	}
+	s, err := neo4jgraph.Open(u.String(), neo4jgraph.Options{Password: "hunter2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	start := time.Now()
+	_, err = s.Info(context.Background())
+	if graph.KindOf(err) != graph.Unavailable || !strings.Contains(err.Error(), "login") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v (%s)", err, graph.KindOf(err))
+	}
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("tried for %v; a wrong password does not become right", took)
+	}
+}
+
 func TestPropsNamedLikeOurOwnComeBack(t *testing.T) {
 	u := serverURL(t)
 	wipe(t, u)
@@ -131,7 +152,7 @@ func TestHostileNamesNeverReachAStatement(t *testing.T) {
 			graph.RequireLeaf(user, kind), graph.RequireAcyclic(user, kind, graph.Root), graph.RequireUnchanged(kind, "k", 0),
 			graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: user, Kind: kind, To: graph.Root}}), graph.Put(graph.Node{Ref: odd}),
 		} {
-			s.Commit(ctx, []graph.Batch{benchBatch(step)})
+			_, _ = s.Commit(ctx, []graph.Batch{benchBatch(step)})
 		}
 	}
 	nodes, err := s.Nodes(ctx, []graph.Ref{user, {Type: "team", ID: "core"}})
