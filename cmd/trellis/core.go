@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +27,8 @@ type core struct {
 	secrets *auth.Secrets
 	ids     *identity.Service
 	log     *slog.Logger
+	// prepared is set when the server has done what prepare does.
+	prepared atomic.Bool
 }
 
 func openCore(c *config.Config, log *slog.Logger) (*core, error) {

@@ -140,7 +140,7 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	handler, err := api.New(api.Deps{
-		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Log: log,
+		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log,
 	}, api.Options{
 		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,
 		AccessLog: cfg.AccessLog, HideMetrics: !cfg.Metrics,
@@ -174,6 +174,7 @@ func (s *server) prepareAndTell(ctx context.Context, ready func(context.Context,
 		token, err := s.prepare(ctx, s.cfg.BootstrapKey != "")
 		switch {
 		case err == nil:
+			s.prepared.Store(true)
 			return ready(ctx, s, token)
 		case ctx.Err() != nil:
 			return context.Cause(ctx) // told to stop; serve knows why

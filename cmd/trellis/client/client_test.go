@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -43,7 +44,7 @@ func server(t *testing.T, handlers ...http.HandlerFunc) *client.Client {
 func answer(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
-		w.Write([]byte(body))
+		io.WriteString(w, body)
 	}
 }
 
@@ -62,7 +63,7 @@ func TestAnAnswerThatIsNoneOfTrellisIsAnError(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"page":     answer(200, "<html>"),
 		"error":    answer(502, "<html>bad gateway"),
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", 302) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusFound) },
 	} {
 		var out struct{}
 		err := server(t, h).Get(t.Context(), "/x", nil, &out)
@@ -103,7 +104,7 @@ func TestARequestIsRepeatedUnderTheSameKey(t *testing.T) {
 
 func TestARefusalIsNotRepeated(t *testing.T) {
 	n := 0
-	c := server(t, func(w http.ResponseWriter, _ *http.Request) { n++; w.WriteHeader(409) })
+	c := server(t, func(w http.ResponseWriter, _ *http.Request) { n++; w.WriteHeader(http.StatusConflict) })
 	var p *client.Problem
 	if err := c.Post(t.Context(), "/x", 1, nil); !errors.As(err, &p) || p.Status != 409 || n != 1 {
 		t.Errorf("%d requests, %v", n, err)
@@ -115,10 +116,10 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	c := server(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.RawQuery)
 		if r.URL.Query().Get("cursor") == "" {
-			w.Write([]byte(`{"items":["a","b"],"next_cursor":"2"}`))
+			io.WriteString(w, `{"items":["a","b"],"next_cursor":"2"}`)
 			return
 		}
-		w.Write([]byte(`{"items":["c"]}`))
+		io.WriteString(w, `{"items":["c"]}`)
 	})
 	var got []string
 	err := client.List(t.Context(), c, "/x", url.Values{"type": {"t"}}, func(s string) error { got = append(got, s); return nil })
