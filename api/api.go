@@ -37,6 +37,9 @@ type Deps struct {
 	Now func() time.Time
 	// Log takes failures and, if asked for, a line per request; slog.Default() if nil.
 	Log *slog.Logger
+	// Prepared tells whether the store has what every caller relies on, such as
+	// the system's roles; until then only public routes answer. Always if nil.
+	Prepared func() bool
 	// Registry takes the metrics and is what /metrics shows; a new one if nil.
 	Registry *prometheus.Registry
 }
@@ -92,6 +95,9 @@ func newServer(d Deps, o Options) (*server, error) {
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()
+	}
+	if d.Prepared == nil {
+		d.Prepared = func() bool { return true }
 	}
 	if d.Registry == nil {
 		d.Registry = prometheus.NewRegistry()

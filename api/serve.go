@@ -122,6 +122,9 @@ func (c *call) authenticate() (err error) {
 	if !c.view.Ready() {
 		return unavailable("the service is starting: it has not read the graph yet")
 	}
+	if !c.Prepared() {
+		return unavailable("the service is starting: it has not prepared the graph yet")
+	}
 	var header string
 	if v := c.r.Header["Authorization"]; len(v) > 0 {
 		header = v[0]

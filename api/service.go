@@ -40,8 +40,13 @@ func ready(c *call) error {
 	st := c.Graph.State()
 	h := Health{Status: "ok", Checks: map[string]string{"index": "ok", "store": "ok"}}
 	status := http.StatusOK
-	if !st.Ready || !c.view.Ready() {
+	switch {
+	case !st.Ready || !c.view.Ready():
 		h.Status, h.Checks["index"], status = "unavailable", "not loaded yet", http.StatusServiceUnavailable
+	case !c.Prepared():
+		h.Status, h.Checks["store"], status = "unavailable", "not prepared yet", http.StatusServiceUnavailable
+	}
+	if status != http.StatusOK {
 		c.w.Header().Set("Retry-After", "1")
 	}
 	if st.Err != nil || c.now.Sub(st.Contact) > c.o.StaleAfter {

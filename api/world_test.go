@@ -77,6 +77,9 @@ func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 		w.server.Close()
 		w.graph.Close()
 		must(t, store.Close())
+		if t.Failed() {
+			t.Log(w.logs.String())
+		}
 	})
 	return w
 }

@@ -211,11 +211,17 @@ func (o *Oracle) given(subject, resource graph.Ref, at time.Time, f func(names m
 	for x := range o.reach(resource, graph.ChildOf, at) {
 		for k := range o.in[x] {
 			e := o.Edges[k]
-			if k.Kind == graph.CanAccess && who[k.From] && !expired(e, at) && e.Props[graph.PropCondition] == nil {
+			if k.Kind == graph.CanAccess && who[k.From] && !expired(e, at) && !conditional(e) {
 				f(o.gives(e))
 			}
 		}
 	}
+}
+
+// conditional tells whether a grant has a condition, of whatever form.
+func conditional(e *graph.Edge) bool {
+	c := e.Props[graph.PropCondition]
+	return c != nil && c != ""
 }
 
 // gives returns the names of the permissions of one grant.

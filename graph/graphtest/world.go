@@ -165,7 +165,7 @@ func (w *World) grant() graph.Edge {
 		e.Props[graph.PropRole] = e.Key
 	}
 	if w.choose(12) == 0 {
-		e.Props[graph.PropCondition] = "never"
+		e.Props[graph.PropCondition] = []any{"never", "", []string{}, false}[w.choose(4)]
 	}
 	w.expire(&e)
 	return e

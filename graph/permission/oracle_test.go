@@ -195,7 +195,7 @@ func verify(o *graphtest.Oracle, q graph.CheckQuery, want bool, x permission.Exp
 		expired = expired || h.Expired
 		switch h.Kind {
 		case graph.CanAccess:
-			if !(at == h.From || i == 0 && (h.From == graph.Everyone || h.From == graph.Authenticated && q.Subject != graph.Everyone)) || grant || e.Props[graph.PropCondition] != nil {
+			if !(at == h.From || i == 0 && (h.From == graph.Everyone || h.From == graph.Authenticated && q.Subject != graph.Everyone)) || grant || e.Props[graph.PropCondition] != nil && e.Props[graph.PropCondition] != "" {
 				return fmt.Errorf("grant %v does not follow", h)
 			}
 			grant, at = true, h.To
