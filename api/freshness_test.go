@@ -249,3 +249,22 @@ func TestChangesAreStreamedWithoutSecrets(t *testing.T) {
 	for again.Scan() {
 	}
 }
+
+// A store without the system's roles yet would refuse even administrators:
+// until it is prepared, nobody is answered at all.
+func TestNobodyIsAnsweredBeforeTheStoreIsPrepared(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	w.unprepared.Store(true)
+	for _, path := range []string{"/readyz", "/api/v1/users", "/api/v1/me"} {
+		if a := w.do("root", "GET", path, ""); a.status != 503 || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := w.do("", "GET", "/livez", ""); a.status != 200 {
+		t.Errorf("livez: %d", a.status)
+	}
+	w.unprepared.Store(false)
+	if a := w.do("root", "GET", "/readyz", ""); a.status != 200 {
+		t.Errorf("readyz: %d %s", a.status, a.body)
+	}
+}

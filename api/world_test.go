@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type world struct {
 	logs    *bytes.Buffer
 	clock   func() time.Time
 	tokens  map[string]string // by name of the caller
+
+	unprepared atomic.Bool
 }
 
 func newWorld(t testing.TB, o api.Options) *world {
@@ -67,7 +70,7 @@ func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 	must(t, w.id.Bootstrap(ctx))
 	_, err = w.graph.Write(ctx, graph.Batch{Actor: graph.Root, Steps: auth.BootstrapSteps(identity.RoleAdmin)})
 	must(t, err)
-	w.handler, err = api.New(api.Deps{Graph: w.graph, Index: w.index, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log}, o)
+	w.handler, err = api.New(api.Deps{Graph: w.graph, Index: w.index, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log, Prepared: func() bool { return !w.unprepared.Load() }}, o)
 	must(t, err)
 	w.server = httptest.NewServer(w.handler)
 	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
