@@ -57,7 +57,7 @@ func (s *SQLite) commit(ctx context.Context, group int) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	edge, err := tx.PrepareContext(ctx, `INSERT INTO edge VALUES (?, 'CAN_ACCESS', ?, 'repo-read', ?)`)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package drive_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,9 +23,9 @@ func TestEveryAnswerIsJudged(t *testing.T) {
 		case 0:
 			http.Error(w, "tired", http.StatusServiceUnavailable)
 		case 1:
-			w.Write([]byte("no"))
+			fmt.Fprint(w, "no")
 		default:
-			w.Write([]byte("yes"))
+			fmt.Fprint(w, "yes")
 		}
 	}))
 	defer srv.Close()
@@ -44,7 +45,7 @@ func TestEveryAnswerIsJudged(t *testing.T) {
 }
 
 func TestAnAnswerThatSaysItFailedIsAFailure(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("timeout")) }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "timeout") }))
 	defer srv.Close()
 	c := drive.New("")
 	defer c.Close()

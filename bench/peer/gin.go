@@ -21,7 +21,7 @@ const BareFlag = "serve-gin"
 
 // StartBare starts it.
 func StartBare(ctx context.Context, program, dir string) (*Bare, error) {
-	port, err := FreePort()
+	port, err := FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ var _ Peer = (*OpenFGA)(nil)
 // playground and the metrics are off, which only makes it faster.
 func StartOpenFGA(ctx context.Context, program, dir string, w *world.World) (*OpenFGA, error) {
 	f := &OpenFGA{name: "OpenFGA", world: w, uri: "file:" + filepath.Join(dir, "openfga.db")}
-	migrate := exec.CommandContext(ctx, program, "migrate", "--datastore-engine", "sqlite", "--datastore-uri", f.uri)
+	migrate := exec.CommandContext(ctx, program, "migrate", "--datastore-engine", "sqlite", "--datastore-uri", f.uri) //nolint:gosec // as in start
 	migrate.Env = environ()
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("openfga migrate: %w: %s", err, out)
@@ -117,7 +117,7 @@ func StartOpenFGACached(ctx context.Context, program, dir string, first *OpenFGA
 func (f *OpenFGA) start(ctx context.Context, program, dir string, more ...string) error {
 	var ports [2]int
 	for i := range ports {
-		p, err := FreePort()
+		p, err := FreePort(ctx)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,9 @@ package peer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -26,9 +28,12 @@ type process struct {
 	started time.Duration
 }
 
+// errEnded says that a server ended without an error of its own.
+var errEnded = errors.New("without an error")
+
 // FreePort returns a port of the loopback address that nothing listens on.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func FreePort(ctx context.Context) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -44,7 +49,8 @@ func start(ctx context.Context, dir string, env []string, token string, ready dr
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{cmd: exec.CommandContext(ctx, program, args...), done: make(chan error, 1), log: log.Name(), client: drive.New(token)}
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // a program that was just built, or that the caller names
+	p := &process{cmd: cmd, done: make(chan error, 1), log: log.Name(), client: drive.New(token)}
 	p.cmd.Env = append(environ(), env...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
@@ -79,11 +85,10 @@ func (p *process) wait(ctx context.Context, ready drive.Request) error {
 		}
 		select {
 		case <-ctx.Done():
-			p.stop()
-			return fmt.Errorf("%s does not answer: %v", p.cmd.Path, err)
+			return errors.Join(fmt.Errorf("%s does not answer: %w", p.cmd.Path, err), p.stop())
 		case exit := <-p.done:
 			p.done <- exit
-			return fmt.Errorf("%s ended: %v", p.cmd.Path, exit)
+			return fmt.Errorf("%s ended: %w", p.cmd.Path, cmp.Or(exit, errEnded))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -91,13 +96,14 @@ func (p *process) wait(ctx context.Context, ready drive.Request) error {
 
 func (p *process) stop() error {
 	p.client.Close()
-	p.cmd.Process.Signal(os.Interrupt)
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
 	select {
 	case err := <-p.done:
 		return err
 	case <-time.After(20 * time.Second):
-		p.cmd.Process.Kill()
-		return fmt.Errorf("%s did not end when asked", p.cmd.Path)
+		return errors.Join(fmt.Errorf("%s did not end when asked", p.cmd.Path), p.cmd.Process.Kill())
 	}
 }
 

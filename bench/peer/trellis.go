@@ -36,7 +36,7 @@ var _ Peer = (*Trellis)(nil)
 // set, in that store. data is where the world was read from: Trellis loads it
 // by itself.
 func StartTrellis(ctx context.Context, program, dir, graphURL, data string, w *world.World) (*Trellis, error) {
-	port, err := FreePort()
+	port, err := FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (t *Trellis) Stop() error { return t.stop() }
 // Load runs `trellis load github-org`: the time includes that program's start
 // and its reading of the files.
 func (t *Trellis) Load(ctx context.Context) (int, time.Duration, error) {
-	load := exec.CommandContext(ctx, t.program, "load", "github-org", t.data)
+	load := exec.CommandContext(ctx, t.program, "load", "github-org", t.data) //nolint:gosec // as in start
 	load.Env = append(environ(), "TRELLIS_URL="+t.url, "TRELLIS_TOKEN="+trellisKey)
 	began := time.Now()
 	if out, err := load.CombinedOutput(); err != nil {

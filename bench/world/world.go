@@ -129,7 +129,7 @@ func (w *World) readOrg(dir string) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
 		}
-		b, err := os.ReadFile(path)
+		b, err := os.ReadFile(path) //nolint:gosec // files of this repository
 		if err != nil {
 			return err
 		}
