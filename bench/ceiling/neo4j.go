@@ -160,17 +160,17 @@ func (n *Neo4j) Prepare(ctx context.Context) error {
 }
 
 // Write writes grants for so long, so many in a transaction, each with a
-// change record, and returns how many a second. One session writes.
-func (n *Neo4j) Write(ctx context.Context, group int, d time.Duration) (float64, error) {
+// change record, and returns how many and how long it took. One session writes.
+func (n *Neo4j) Write(ctx context.Context, group int, d time.Duration) (written int, took time.Duration, err error) {
 	s := n.driver.NewSession(ctx, neo4j.SessionConfig{})
 	defer s.Close(ctx)
 	began, first := time.Now(), n.next
 	for time.Since(began) < d {
 		if err := n.commit(ctx, s, group); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return float64(n.next-first) / time.Since(began).Seconds(), nil
+	return n.next - first, time.Since(began), nil
 }
 
 func (n *Neo4j) commit(ctx context.Context, s neo4j.SessionWithContext, group int) error {

@@ -41,15 +41,15 @@ func OpenSQLite(ctx context.Context, dir string) (*SQLite, error) {
 func (s *SQLite) Close() error { return s.db.Close() }
 
 // Write writes grants for so long, so many in a transaction, each with a
-// change record of the usual size, and returns how many a second.
-func (s *SQLite) Write(ctx context.Context, group int, d time.Duration) (float64, error) {
+// change record of the usual size, and returns how many and how long it took.
+func (s *SQLite) Write(ctx context.Context, group int, d time.Duration) (n int, took time.Duration, err error) {
 	began, first := time.Now(), s.next
 	for time.Since(began) < d {
 		if err := s.commit(ctx, group); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return float64(s.next-first) / time.Since(began).Seconds(), nil
+	return s.next - first, time.Since(began), nil
 }
 
 func (s *SQLite) commit(ctx context.Context, group int) error {

@@ -122,6 +122,7 @@ type Result struct {
 	Done      int
 	PerSecond float64
 	P50, P99  time.Duration
+	CPU       time.Duration // of the server for one answer, if the caller took it
 	Wrong     int64
 	Failed    int64
 	Err       error // the first failure

@@ -31,6 +31,8 @@ type Peer interface {
 	// Revoke takes that back.
 	Revoke(person string, r *world.Repo) drive.Request
 
+	// CPU returns the processor time used so far; 0 where the system does not tell.
+	CPU() time.Duration
 	// Memory returns the resident memory in bytes, now and at its highest; 0 where the system does not tell.
 	Memory() (now, peak int64)
 	// Stop ends the process and waits for it.

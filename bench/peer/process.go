@@ -110,6 +110,29 @@ func (p *process) stop() error {
 // StartTime is how long it took until the server answered.
 func (p *process) StartTime() time.Duration { return p.started }
 
+// CPU returns the processor time that the process has used; 0 where the system
+// does not tell.
+func (p *process) CPU() time.Duration { return CPU(p.cmd.Process.Pid) }
+
+// CPU is the same for any process.
+func CPU(pid int) time.Duration {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(b, []byte(") ")) // the name may hold blanks
+	f := strings.Fields(string(rest))
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * time.Second / ticks
+}
+
+// ticks a second is what Linux counts processor time in.
+const ticks = 100
+
 var memory = regexp.MustCompile(`(?m)^Vm(RSS|HWM):\s+(\d+) kB`)
 
 // memory reads what Linux tells of the process.

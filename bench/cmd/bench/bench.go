@@ -135,27 +135,38 @@ func (b *bench) stop() error {
 	return errors.Join(errs...)
 }
 
+// server is what answers requests.
+type server interface {
+	Client() *drive.Client
+	CPU() time.Duration
+}
+
 // entry is one system in a measurement: a server that requests are sent to, or,
 // if raw is set, a database that is written to directly.
 type entry struct {
 	system string
 	items  int // answers in one request
-	client *drive.Client
+	server server
 	source drive.Source
 	first  *int // number of the next request, where requests may not be repeated
-	raw    func(context.Context, time.Duration) (perSecond float64, err error)
+	raw    func(context.Context, time.Duration) (n int, took time.Duration, err error)
 }
 
 // run takes one round of it. A warm-up looks closely at every answer.
 func (e *entry) run(ctx context.Context, connections int, d time.Duration, warmUp bool) drive.Result {
 	if e.raw != nil {
-		perSecond, err := e.raw(ctx, d)
-		if err != nil {
+		before := peer.CPU(os.Getpid())
+		n, took, err := e.raw(ctx, d)
+		if err != nil || n == 0 {
 			return drive.Result{Failed: 1, Err: err}
 		}
-		return drive.Result{PerSecond: perSecond}
+		return drive.Result{Done: n, PerSecond: float64(n) / took.Seconds(), CPU: (peer.CPU(os.Getpid()) - before) / time.Duration(n)}
 	}
-	r := e.client.Run(ctx, e.source, connections, *e.first, drive.Limit{Time: d, Exact: warmUp})
+	before := e.server.CPU()
+	r := e.server.Client().Run(ctx, e.source, connections, *e.first, drive.Limit{Time: d, Exact: warmUp})
+	if sent := r.Next - *e.first; sent > 0 {
+		r.CPU = (e.server.CPU() - before) / time.Duration(sent*e.items)
+	}
 	*e.first = r.Next
 	return r
 }

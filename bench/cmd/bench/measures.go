@@ -100,9 +100,9 @@ func (b *bench) check(ctx context.Context) error {
 	qs := slices.Concat(b.known, b.questions)
 	entries := []entry{}
 	for _, p := range b.peers() {
-		entries = append(entries, entry{system: p.Name(), items: 1, client: p.Client(), source: drive.Cycle(requests(qs, p.Check))})
+		entries = append(entries, entry{system: p.Name(), items: 1, server: p, source: drive.Cycle(requests(qs, p.Check))})
 	}
-	entries = append(entries, entry{system: bareRoute, items: 1, client: b.bare.Client(), source: drive.Cycle(requests(qs, b.bare.Check))})
+	entries = append(entries, entry{system: bareRoute, items: 1, server: b.bare, source: drive.Cycle(requests(qs, b.bare.Check))})
 	for _, connections := range []int{1, 16} {
 		b.measure(ctx, "check", connections, slices.Clone(entries))
 	}
@@ -113,7 +113,7 @@ func (b *bench) batch(ctx context.Context) error {
 	var entries []entry
 	for _, p := range b.peers() {
 		groups := slices.Collect(slices.Chunk(b.questions[:len(b.questions)/100*100], p.BatchSize()))
-		entries = append(entries, entry{system: fmt.Sprintf("%s, in batches of %d", p.Name(), p.BatchSize()), items: p.BatchSize(), client: p.Client(), source: drive.Cycle(requests(groups, p.Batch))})
+		entries = append(entries, entry{system: fmt.Sprintf("%s, in batches of %d", p.Name(), p.BatchSize()), items: p.BatchSize(), server: p, source: drive.Cycle(requests(groups, p.Batch))})
 	}
 	for _, connections := range []int{1, 16} {
 		b.measure(ctx, "checks in batches", connections, slices.Clone(entries))
@@ -132,7 +132,7 @@ func (b *bench) list(ctx context.Context) error {
 	} {
 		var entries []entry
 		for _, p := range b.peers() {
-			entries = append(entries, entry{system: p.Name(), items: 1, client: p.Client(), source: drive.Cycle(requests(l.readers, p.List))})
+			entries = append(entries, entry{system: p.Name(), items: 1, server: p, source: drive.Cycle(requests(l.readers, p.List))})
 		}
 		b.measure(ctx, l.what, 1, entries)
 	}
@@ -161,7 +161,7 @@ func (b *bench) write(ctx context.Context) error {
 		}
 		entries = append(entries, entry{
 			system: fmt.Sprintf("raw SQLite, groups of %d", writers), items: 1,
-			raw: func(ctx context.Context, d time.Duration) (float64, error) { return raw.Write(ctx, writers, d) },
+			raw: func(ctx context.Context, d time.Duration) (int, time.Duration, error) { return raw.Write(ctx, writers, d) },
 		})
 		b.measure(ctx, "write one grant", writers, entries)
 		for i, p := range peers {
@@ -176,7 +176,7 @@ func (b *bench) write(ctx context.Context) error {
 func (b *bench) grants(p peer.Peer) entry {
 	pair := b.world.NewGrants()
 	first := b.granted[p]
-	return entry{system: p.Name(), items: 1, client: p.Client(), first: &first, source: func(i int) drive.Request { return p.Grant(pair(i)) }}
+	return entry{system: p.Name(), items: 1, server: p, first: &first, source: func(i int) drive.Request { return p.Grant(pair(i)) }}
 }
 
 // written asks whether grants that were written are in force.

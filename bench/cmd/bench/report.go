@@ -106,10 +106,10 @@ func (r *report) markdown() string {
 	line("")
 	line("Known decisions: %s.", strings.Join(r.known, "; "))
 	if len(r.rows) > 0 {
-		line("\n| what | connections | system | per second | p50 | p99 | Trellis is | wrong | failed |")
-		line("|---|---:|---|---:|---:|---:|---:|---:|---:|")
+		line("\n| what | connections | system | per second | p50 | p99 | CPU | Trellis is | wrong | failed |")
+		line("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|")
 		for _, x := range r.rows {
-			line("| %s | %d | %s | %s | %s | %s | %s | %d | %d |", x.what, x.connections, x.system, number(x.rate()), latency(x.result.P50), latency(x.result.P99), r.ratio(x), x.result.Wrong, x.result.Failed)
+			line("| %s | %d | %s | %s | %s | %s | %s | %s | %d | %d |", x.what, x.connections, x.system, number(x.rate()), latency(x.result.P50), latency(x.result.P99), cpu(x.result.CPU), r.ratio(x), x.result.Wrong, x.result.Failed)
 		}
 	}
 	line("\n| load of everything | elements | seconds | per second |\n|---|---:|---:|---:|")
@@ -169,6 +169,14 @@ func number(f float64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// cpu writes a time that may be very short.
+func cpu(d time.Duration) string {
+	if d > 0 && d < 100*time.Microsecond {
+		return fmt.Sprintf("%.1f µs", float64(d.Nanoseconds())/1000)
+	}
+	return latency(d)
 }
 
 func latency(d time.Duration) string {
