@@ -161,7 +161,9 @@ func (b *bench) write(ctx context.Context) error {
 		}
 		entries = append(entries, entry{
 			system: fmt.Sprintf("raw SQLite, groups of %d", writers), items: 1,
-			raw: func(ctx context.Context, d time.Duration) (int, time.Duration, error) { return raw.Write(ctx, writers, d) },
+			raw: func(ctx context.Context, d time.Duration) (int, time.Duration, error) {
+				return raw.Write(ctx, writers, d)
+			},
 		})
 		b.measure(ctx, "write one grant", writers, entries)
 		for i, p := range peers {

@@ -39,7 +39,9 @@ func (b *bench) onNeo4j(ctx context.Context) (err error) {
 	for _, writers := range []int{1, 16, 64} {
 		entries := []entry{b.grants(t), {
 			system: fmt.Sprintf("raw Neo4j driver, groups of %d", neo4jGroup), items: 1,
-			raw: func(ctx context.Context, d time.Duration) (int, time.Duration, error) { return raw.Write(ctx, neo4jGroup, d) },
+			raw: func(ctx context.Context, d time.Duration) (int, time.Duration, error) {
+				return raw.Write(ctx, neo4jGroup, d)
+			},
 		}}
 		start := b.granted[t]
 		b.measure(ctx, "write one grant", writers, entries)
