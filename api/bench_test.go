@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -197,6 +198,34 @@ func BenchmarkList500OverHTTP(b *testing.B) {
 				_, took := load(b, c, 1, 500, w.server.URL+v1+q, w.tokens["dev"], nil)
 				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
 				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+			}
+		})
+	}
+}
+
+// discard is a ResponseWriter that keeps nothing.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}
+
+// BenchmarkCheckHandler leaves the network out: what is ours to make fast.
+func BenchmarkCheckHandler(b *testing.B) {
+	w := benchWorld(b)
+	floor := bare(b)
+	for name, h := range map[string]struct {
+		http.Handler
+		path string
+	}{"check": {w.handler, v1 + "/access/check"}, "bare": {floor.Config.Handler, "/check"}} {
+		b.Run(name, func(b *testing.B) {
+			bodies := checkBodies()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				body := bodies[i%len(bodies)]
+				req := &http.Request{Method: "POST", URL: &url.URL{Path: h.path}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+					Header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + w.tokens["dev"]}}}
+				h.ServeHTTP(discard{http.Header{}}, req)
 			}
 		})
 	}

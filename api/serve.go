@@ -59,7 +59,10 @@ func (c *call) begin() {
 	h[headerRequestID] = []string{c.id}
 	h["X-Content-Type-Options"] = nosniff
 	h["Cache-Control"] = noStore
-	h["Content-Security-Policy"] = noCode
+	if c.r.Method == get {
+		// Only what a browser can open by an address could become a page.
+		h["Content-Security-Policy"] = noCode
+	}
 	if st := c.Graph.State(); st.Ready {
 		h[headerRevision] = c.tokenFor(st.Store, c.view.Revision())
 	}
