@@ -1,15 +1,19 @@
 // Writes what a group of batches amounts to, its change records and the new head. The transaction
-// holds the lock; what exists is named by the element ids that load and around returned.
-// Parameters: head, edges_gone [element id], names_gone [name], nodes_gone [element id],
-//   nodes_set [{id, props}], nodes_new [{label, props}], names_set [{name, key}],
-//   edges_set [{id, props}], edges_new [{from, to, kind, props}], changes [{revision, id, time, data | packed}]
+// holds the lock. As in load, both ends of an edge are found before it is looked for.
+// Parameters: head, edges_gone [{from, to, kind, key}], names_gone [name], nodes_gone [key],
+//   nodes_set [{key, props}], nodes_new [{label, props}], names_set [{name, key}],
+//   edges_set [{from, to, kind, key, props}], edges_new [{from, to, kind, props}], changes [{revision, id, time, data | packed}]
 // Columns: head
 MATCH (store:_Store {key: 'store'})
 SET store.head = $head
 WITH store
 CALL () {
-  UNWIND $edges_gone AS id
-  MATCH ()-[r]->() WHERE elementId(r) = id
+  UNWIND $edges_gone AS row
+  MATCH (a:Entity {key: row.from})
+  MATCH (b:Entity {key: row.to})
+  WITH row, a, b
+  MATCH (a)-[r:$(row.kind)]->(b)
+  WHERE r.key = row.key
   DELETE r
 }
 CALL () {
@@ -18,13 +22,13 @@ CALL () {
   DELETE x
 }
 CALL () {
-  UNWIND $nodes_gone AS id
-  MATCH (n) WHERE elementId(n) = id
+  UNWIND $nodes_gone AS key
+  MATCH (n:Entity {key: key})
   DETACH DELETE n
 }
 CALL () {
   UNWIND $nodes_set AS row
-  MATCH (n) WHERE elementId(n) = row.id
+  MATCH (n:Entity {key: row.key})
   SET n = row.props
 }
 CALL () {
@@ -39,7 +43,11 @@ CALL () {
 }
 CALL () {
   UNWIND $edges_set AS row
-  MATCH ()-[r]->() WHERE elementId(r) = row.id
+  MATCH (a:Entity {key: row.from})
+  MATCH (b:Entity {key: row.to})
+  WITH row, a, b
+  MATCH (a)-[r:$(row.kind)]->(b)
+  WHERE r.key = row.key
   SET r = row.props
 }
 CALL () {

@@ -1,9 +1,9 @@
 // Reads every edge at either end of some nodes; one that joins two of them comes twice.
 // Parameters: nodes [key]
-// Columns: id (element id), kind, from_type, from_id, to_type, to_id, props
+// Columns: kind, from_type, from_id, to_type, to_id, props
 UNWIND $nodes AS key
 MATCH (n:Entity {key: key})
 WITH n
 MATCH (n)-[r]-()
 WITH r, startNode(r) AS a, endNode(r) AS b
-RETURN elementId(r) AS id, type(r) AS kind, a.type AS from_type, a.id AS from_id, b.type AS to_type, b.id AS to_id, properties(r) AS props
+RETURN type(r) AS kind, a.type AS from_type, a.id AS from_id, b.type AS to_type, b.id AS to_id, properties(r) AS props

@@ -3,15 +3,15 @@
 // an edge are found by key before it is looked for, so that never more edges are read than leave
 // the one or reach the other, whatever the statistics make of it.
 // Parameters: nodes [key], brief [key], edges [{from, to, kind, key}], names [name]
-// Columns: importing, head, nodes [[element id, properties]], brief [[position, revision]],
-//   edges [[position, element id, properties]], names [[name, key]]
+// Columns: importing, head, nodes [properties], brief [[position, revision]],
+//   edges [[position, properties]], names [[name, key]]
 MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store
 CALL (store) {
   UNWIND $nodes AS key
   MATCH (n:Entity {key: key})
-  RETURN collect([elementId(n), properties(n)]) AS nodes
+  RETURN collect(properties(n)) AS nodes
 }
 CALL (store) {
   UNWIND range(0, size($brief) - 1) AS i
@@ -26,7 +26,7 @@ CALL (store) {
   WITH i, row, a, b
   MATCH (a)-[r:$(row.kind)]->(b)
   WHERE r.key = row.key
-  RETURN collect([i, elementId(r), properties(r)]) AS edges
+  RETURN collect([i, properties(r)]) AS edges
 }
 CALL (store) {
   UNWIND $names AS name

@@ -44,7 +44,7 @@ type sent struct {
 }
 
 func (c *commit) attempt(ctx context.Context, tx neo4j.ExplicitTransaction) error {
-	w := &writeTx{run: tx.Run, nodeIDs: map[graph.Ref]string{}, edgeIDs: map[graph.EdgeKey]string{}}
+	w := &writeTx{run: tx.Run}
 	head, err := w.lock(ctx, c.want)
 	if err != nil {
 		return err
@@ -94,13 +94,10 @@ func happened(ctx context.Context, tx neo4j.ExplicitTransaction, u *sent) (bool,
 	return n > 0, nil
 }
 
-// writeTx is the graph.Tx of one attempt. It remembers the element ids of
-// what it loaded: they are good until the transaction ends.
+// writeTx is the graph.Tx of one attempt.
 type writeTx struct {
-	run     runner
-	first   *graph.Found // what came with the lock; for Plan's first question
-	nodeIDs map[graph.Ref]string
-	edgeIDs map[graph.EdgeKey]string
+	run   runner
+	first *graph.Found // what came with the lock; for Plan's first question
 }
 
 // lock takes the write lock, loads what is wanted and returns the head.
@@ -140,28 +137,22 @@ func (w *writeTx) load(ctx context.Context, want graph.Want) (graph.Revision, gr
 	whole := len(keys) - want.Brief
 	edges := make([]any, len(want.Edges))
 	for i, k := range want.Edges {
-		edges[i] = map[string]any{"from": k.From.String(), "to": k.To.String(), "kind": string(k.Kind), "key": k.Key}
+		edges[i] = edgeRow(k)
 	}
 	values, err := one(ctx, w.run, text("load"), map[string]any{"nodes": keys[:whole], "brief": keys[whole:], "edges": edges, "names": texts0(want.Names)})
 	if err != nil {
 		return 0, found, err
 	}
 	var r row
-	for _, v := range field[[]any](&r, values[1]) {
-		pair := field[[]any](&r, v)
-		n := r.node(pair[1])
-		w.nodeIDs[n.Ref] = field[string](&r, pair[0])
-		found.Nodes = append(found.Nodes, n)
-	}
+	found.Nodes = r.nodes(values[1])
 	for _, v := range field[[]any](&r, values[2]) {
 		pair := field[[]any](&r, v)
 		found.Nodes = append(found.Nodes, graph.Node{Ref: want.Nodes[whole+int(field[int64](&r, pair[0]))], Revision: graph.Revision(field[int64](&r, pair[1]))})
 	}
 	for _, v := range field[[]any](&r, values[3]) {
-		three := field[[]any](&r, v)
-		k := want.Edges[field[int64](&r, three[0])]
-		found.Edges = append(found.Edges, r.edge(k.From, k.Kind, k.To, three[2]))
-		w.edgeIDs[k] = field[string](&r, three[1])
+		pair := field[[]any](&r, v)
+		k := want.Edges[field[int64](&r, pair[0])]
+		found.Edges = append(found.Edges, r.edge(k.From, k.Kind, k.To, pair[1]))
 	}
 	found.Names = map[string]graph.Ref{}
 	for _, v := range field[[]any](&r, values[4]) {
@@ -227,9 +218,7 @@ func (w *writeTx) around(ctx context.Context, statement string, params map[strin
 	var r row
 	for _, rec := range rows {
 		v := rec.Values
-		e := r.edge(r.ref(v[2], v[3]), graph.Kind(field[string](&r, v[1])), r.ref(v[4], v[5]), v[6])
-		w.edgeIDs[e.EdgeKey] = field[string](&r, v[0])
-		found.Edges = append(found.Edges, e)
+		found.Edges = append(found.Edges, r.edge(r.ref(v[1], v[2]), graph.Kind(field[string](&r, v[0])), r.ref(v[3], v[4]), v[5]))
 	}
 	return r.bad
 }
@@ -262,15 +251,20 @@ func (w *writeTx) last(ctx context.Context, want []graph.EdgeKey, found *graph.F
 	return nil
 }
 
+// edgeRow names an edge to a statement.
+func edgeRow(k graph.EdgeKey) map[string]any {
+	return map[string]any{"from": k.From.String(), "to": k.To.String(), "kind": string(k.Kind), "key": k.Key}
+}
+
 // apply writes effects in one statement.
 func (w *writeTx) apply(ctx context.Context, f *graph.Effects) error {
-	edgesGone, nodesGone := []string{}, []string{}
-	var nodesSet, nodesNew, namesSet, edgesSet, edgesNew, changes []any
+	nodesGone := []string{}
+	var edgesGone, nodesSet, nodesNew, namesSet, edgesSet, edgesNew, changes []any
 	for _, k := range f.EdgesGone {
-		edgesGone = append(edgesGone, w.edgeIDs[k])
+		edgesGone = append(edgesGone, edgeRow(k))
 	}
 	for _, ref := range f.NodesGone {
-		nodesGone = append(nodesGone, w.nodeIDs[ref])
+		nodesGone = append(nodesGone, ref.String())
 	}
 	for _, p := range f.Nodes {
 		m := map[string]any{"props": nodeProps(p.Node)}
@@ -278,7 +272,7 @@ func (w *writeTx) apply(ctx context.Context, f *graph.Effects) error {
 			m["label"] = label(p.Node.Ref.Type)
 			nodesNew = append(nodesNew, m)
 		} else {
-			m["id"] = w.nodeIDs[p.Node.Ref]
+			m["key"] = p.Node.Ref.String()
 			nodesSet = append(nodesSet, m)
 		}
 	}
@@ -286,12 +280,11 @@ func (w *writeTx) apply(ctx context.Context, f *graph.Effects) error {
 		namesSet = append(namesSet, map[string]any{"name": p.Name, "key": p.Ref.String()})
 	}
 	for _, p := range f.Edges {
-		m := map[string]any{"props": edgeProps(p.Edge)}
+		m := edgeRow(p.Edge.EdgeKey)
+		m["props"] = edgeProps(p.Edge)
 		if p.New {
-			m["from"], m["to"], m["kind"] = p.Edge.From.String(), p.Edge.To.String(), string(p.Edge.Kind)
 			edgesNew = append(edgesNew, m)
 		} else {
-			m["id"] = w.edgeIDs[p.Edge.EdgeKey]
 			edgesSet = append(edgesSet, m)
 		}
 	}
@@ -304,7 +297,7 @@ func (w *writeTx) apply(ctx context.Context, f *graph.Effects) error {
 	}
 	rows, err := all(ctx, w.run, text("apply"), map[string]any{
 		"head":       int64(f.Head),
-		"edges_gone": edgesGone, "names_gone": texts0(f.NamesGone), "nodes_gone": nodesGone,
+		"edges_gone": list0(edgesGone), "names_gone": texts0(f.NamesGone), "nodes_gone": nodesGone,
 		"nodes_set": list0(nodesSet), "nodes_new": list0(nodesNew), "names_set": list0(namesSet),
 		"edges_set": list0(edgesSet), "edges_new": list0(edgesNew), "changes": list0(changes),
 	})

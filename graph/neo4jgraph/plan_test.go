@@ -17,15 +17,25 @@ var mayScan = map[string]string{
 	"import_clear":   "it deletes everything",
 }
 
-// No statement may walk over everything there is, with the statistics of a
-// real graph and the kind and label written out as the store does it.
+// No statement may walk over everything there is, with the kind and label
+// written out as the store does it. Plans made while the graph is empty are
+// looked at too: the server goes on with them for a while when it fills.
 func TestNoStatementScans(t *testing.T) {
 	u := serverURL(t)
 	wipe(t, u)
 	s := open(t, u)
 	defer s.Close()
-	load(t, s)
+	if _, err := s.Info(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	session := connect(t, u)
+	t.Run("Empty", func(t *testing.T) { noScans(t, session) })
+	load(t, s)
+	t.Run("Full", func(t *testing.T) { noScans(t, session) })
+}
+
+func noScans(t *testing.T, session neo4j.SessionWithContext) {
+	execute(t, session, "CALL db.clearQueryCaches()")
 	ctx := context.Background()
 	for _, q := range cypher.Queries() {
 		if mayScan[q.Name] != "" {
