@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -142,5 +143,39 @@ func mustHave(t *testing.T, s *testServer, ids []string) {
 	}
 	if lost > 0 {
 		t.Errorf("%d of %d acknowledged writes are lost", lost, len(ids))
+	}
+}
+
+// The first signal waits for a request whose body never comes; the second
+// one does not.
+func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
+	p := startProcess(t, t.TempDir())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("POST /api/v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + p.token + "\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // for the server to have begun reading
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("the first signal ended it at once: %v", err)
+	case <-time.After(500 * time.Millisecond):
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		t.Logf("it ended: %v", err)
+	case <-time.After(10 * time.Second):
+		t.Error("the second signal did not end it")
 	}
 }

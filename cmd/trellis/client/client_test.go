@@ -2,7 +2,7 @@ package client_test
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -44,7 +44,7 @@ func server(t *testing.T, handlers ...http.HandlerFunc) *client.Client {
 func answer(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
-		io.WriteString(w, body)
+		fmt.Fprint(w, body)
 	}
 }
 
@@ -116,10 +116,10 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	c := server(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.RawQuery)
 		if r.URL.Query().Get("cursor") == "" {
-			io.WriteString(w, `{"items":["a","b"],"next_cursor":"2"}`)
+			fmt.Fprint(w, `{"items":["a","b"],"next_cursor":"2"}`)
 			return
 		}
-		io.WriteString(w, `{"items":["c"]}`)
+		fmt.Fprint(w, `{"items":["c"]}`)
 	})
 	var got []string
 	err := client.List(t.Context(), c, "/x", url.Values{"type": {"t"}}, func(s string) error { got = append(got, s); return nil })
