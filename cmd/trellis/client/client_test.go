@@ -61,9 +61,11 @@ func TestAProblemIsToldWithItsLines(t *testing.T) {
 
 func TestAnAnswerThatIsNoneOfTrellisIsAnError(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"page":     answer(200, "<html>"),
-		"error":    answer(502, "<html>bad gateway"),
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusFound) },
+		"page":  answer(200, "<html>"),
+		"error": answer(502, "<html>bad gateway"),
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusFound)
+		},
 	} {
 		var out struct{}
 		err := server(t, h).Get(t.Context(), "/x", nil, &out)
