@@ -15,10 +15,12 @@ func Authority(v *permission.View) identity.Authority { return authority{v} }
 
 type authority struct{ *permission.View }
 
+// Conveys implements identity.Authority.
 func (a authority) Conveys(set graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
 	return each(a.View.Conveys(set, at))
 }
 
+// Flows implements identity.Authority.
 func (a authority) Flows(r graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
 	return each(a.View.Flows(r, at))
 }

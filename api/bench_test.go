@@ -82,10 +82,10 @@ func load(b *testing.B, client *http.Client, connections, n int, url, token stri
 					b.Error(err)
 					return
 				}
-				io.Copy(io.Discard, resp.Body)
+				_, _ = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
 				took[i] = time.Since(t)
-				if resp.StatusCode != 200 {
+				if resp.StatusCode != http.StatusOK {
 					b.Errorf("status %d", resp.StatusCode)
 					return
 				}
@@ -223,7 +223,7 @@ func BenchmarkCheckHandler(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				body := bodies[i%len(bodies)]
-				req := &http.Request{Method: "POST", URL: &url.URL{Path: h.path}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+				req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: h.path}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 					Header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + w.tokens["dev"]}}}
 				h.ServeHTTP(discard{http.Header{}}, req)
 			}

@@ -138,16 +138,17 @@ func (c *call) send(status int, b []byte) {
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	c.w.WriteHeader(status)
-	c.w.Write(b)
+	// A caller who is gone needs no answer.
+	_, _ = c.w.Write(b)
 }
 
 // etag names a revision of a node as RFC 9110 wants it.
 func etag(rev graph.Revision) string { return `"` + strconv.FormatInt(int64(rev), 10) + `"` }
 
 // entityTags reads If-Match or If-None-Match. It returns the tags without
-// quotes; any is true for "*". Weak tags and tags that we never make match
+// quotes; all is true for "*". Weak tags and tags that we never make match
 // nothing, which is no error; what does not parse is.
-func entityTags(header string) (tags []string, any, ok bool) {
+func entityTags(header string) (tags []string, all, ok bool) {
 	rest := strings.Trim(header, " \t")
 	if rest == "*" {
 		return nil, true, true
@@ -183,7 +184,7 @@ func (c *call) ifMatch(current func() (graph.Revision, error)) (graph.Revision, 
 	if h == "" {
 		return 0, nil
 	}
-	tags, any, ok := entityTags(h)
+	tags, all, ok := entityTags(h)
 	if !ok {
 		return 0, problem(http.StatusBadRequest, "malformed", "If-Match is not a list of entity tags")
 	}
@@ -193,9 +194,9 @@ func (c *call) ifMatch(current func() (graph.Revision, error)) (graph.Revision, 
 		return 0, err
 	}
 	for _, t := range tags {
-		any = any || now != 0 && t == strconv.FormatInt(int64(now), 10)
+		all = all || now != 0 && t == strconv.FormatInt(int64(now), 10)
 	}
-	if now == 0 || !any {
+	if now == 0 || !all {
 		return 0, problem(http.StatusPreconditionFailed, "stale", "the entity tag does not match; what is there is %s", what(now))
 	}
 	return now, nil
@@ -211,15 +212,15 @@ func what(rev graph.Revision) string {
 // unchanged answers 304 if the caller has this revision already.
 func (c *call) unchanged(rev graph.Revision) bool {
 	c.w.Header().Set("ETag", etag(rev))
-	tags, any, ok := entityTags(strings.ReplaceAll(c.r.Header.Get("If-None-Match"), "W/", ""))
+	tags, all, ok := entityTags(strings.ReplaceAll(c.r.Header.Get("If-None-Match"), "W/", ""))
 	if !ok {
 		return false
 	}
 	for _, t := range tags {
-		any = any || `"`+t+`"` == etag(rev)
+		all = all || `"`+t+`"` == etag(rev)
 	}
-	if any {
+	if all {
 		c.w.WriteHeader(http.StatusNotModified)
 	}
-	return any
+	return all
 }

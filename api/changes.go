@@ -68,7 +68,7 @@ func streamChanges(c *call) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	c.w.WriteHeader(http.StatusOK)
-	c.w.Write([]byte(": trellis\n\n"))
+	_, _ = c.w.Write([]byte(": trellis\n\n")) // the flush below notices a caller who is gone
 	flush := http.NewResponseController(c.w)
 	for {
 		for i := range changes {
@@ -77,19 +77,12 @@ func streamChanges(c *call) error {
 			}
 			after = changes[i].Revision
 		}
-		if err := flush.Flush(); err != nil {
-			return nil // the caller is gone
+		alive := flush.Flush() == nil
+		if alive && len(changes) < page {
+			alive = c.await(after)
 		}
-		if len(changes) < page {
-			if !c.await(after) {
-				return nil
-			}
-			// Rights may be lost while the stream is open.
-			c.refresh()
-			c.now = c.Now()
-			if !c.holds(identity.ReadChanges, graph.Root) || c.still() != nil {
-				return nil
-			}
+		if !alive || !c.mayFollow() {
+			return nil
 		}
 		if changes, err = c.Graph.Store().Changes(c.ctx(), after, page); err != nil {
 			return err
@@ -97,10 +90,12 @@ func streamChanges(c *call) error {
 	}
 }
 
-// still asks whether the credential is still good.
-func (c *call) still() error {
+// mayFollow asks again: rights may be lost while the stream is open.
+func (c *call) mayFollow() bool {
+	c.refresh()
+	c.now = c.Now()
 	_, err := c.Keys.Authenticate(c.r.Header.Get("Authorization"))
-	return err
+	return err == nil && c.holds(identity.ReadChanges, graph.Root)
 }
 
 // await waits for a revision after this one, or a heartbeat's time; false

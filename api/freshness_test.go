@@ -192,15 +192,15 @@ func TestChangesAreStreamedWithoutSecrets(t *testing.T) {
 	start := w.ok("root", "GET", v1+"/me", "").header.Get("Trellis-Revision")
 	follow := func(header, value string) (*bufio.Scanner, func()) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		req, err := http.NewRequestWithContext(ctx, "GET", w.server.URL+v1+"/changes", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server.URL+v1+"/changes", nil)
 		must(t, err)
 		req.Header.Set("Authorization", "Bearer "+w.tokens["root"])
 		if header != "" {
 			req.Header.Set(header, value)
 		}
-		resp, err := w.client.Do(req)
+		resp, err := w.client.Do(req) //nolint:bodyclose // the function returned closes it
 		must(t, err)
-		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 		}
 		sc := bufio.NewScanner(resp.Body)

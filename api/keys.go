@@ -11,8 +11,8 @@ import (
 	"trellis/graph/identity"
 )
 
-// APIKey is a key without its secret.
-type APIKey struct {
+// Key is a key without its secret.
+type Key struct {
 	ID        string         `json:"id"`
 	Name      string         `json:"name"`
 	Owner     graph.Ref      `json:"owner" doc:"On whose behalf it calls"`
@@ -23,27 +23,27 @@ type APIKey struct {
 	Revision  graph.Revision `json:"revision"`
 }
 
-// APIKeyCreated is a key with its secret, which is shown this once.
-type APIKeyCreated struct {
-	APIKey
+// KeyCreated is a key with its secret, which is shown this once.
+type KeyCreated struct {
+	Key
 	Token string `json:"token" doc:"The credential for Authorization: Bearer; it is not shown again"`
 }
 
-// APIKeyInput is what a new key needs.
-type APIKeyInput struct {
+// KeyInput is what a new key needs.
+type KeyInput struct {
 	Name      string     `json:"name" minLength:"1" maxLength:"200" doc:"What it is for"`
 	Owner     graph.Ref  `json:"owner,omitempty" doc:"A user or service account; the caller if absent"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When it ends; null or absent: never" nullable:"true"`
 }
 
-// APIKeyPatch is what can be changed of a key, as a merge patch.
-type APIKeyPatch struct {
+// KeyPatch is what can be changed of a key, as a merge patch.
+type KeyPatch struct {
 	Name      *string    `json:"name,omitempty" minLength:"1" maxLength:"200"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"null: never"`
 }
 
-func keyOf(k auth.Key) APIKey {
-	out := APIKey{ID: k.ID, Name: k.Name, Owner: k.Owner, CreatedBy: k.CreatedBy, CreatedAt: k.Created, UpdatedAt: k.Updated, Revision: k.Revision}
+func keyOf(k auth.Key) Key {
+	out := Key{ID: k.ID, Name: k.Name, Owner: k.Owner, CreatedBy: k.CreatedBy, CreatedAt: k.Created, UpdatedAt: k.Updated, Revision: k.Revision}
 	if !k.Expires.IsZero() {
 		out.ExpiresAt = &k.Expires
 	}
@@ -54,15 +54,15 @@ func keyRoutes() []route {
 	const one = "/api-keys/{id}"
 	return []route{
 		{method: get, path: "/api-keys", id: "listApiKeys", tag: "API keys", summary: "List API keys", self: "lists only what the caller may read",
-			query: paged(text("owner", "Only those of this user or service account, as type:id", 600)), out: Page[APIKey]{}, handle: listKeys},
+			query: paged(text("owner", "Only those of this user or service account, as type:id", 600)), out: Page[Key]{}, handle: listKeys},
 		{method: post, path: "/api-keys", id: "createApiKey", tag: "API keys", summary: "Make an API key", status: http.StatusCreated,
 			doc:   "For another owner, the caller must hold everything that the owner holds.",
-			needs: need{permission: auth.CreateKey, on: "the owner", inside: true}, in: body{value: APIKeyInput{}}, out: APIKeyCreated{}, idempotent: true, handle: createKey},
-		{method: get, path: one, id: "readApiKey", tag: "API keys", summary: "Read an API key", needs: need{permission: auth.ReadKey, on: "the key"}, node: keyNode, out: APIKey{}, handle: readKey},
+			needs: need{permission: auth.CreateKey, on: "the owner", inside: true}, in: body{value: KeyInput{}}, out: KeyCreated{}, idempotent: true, handle: createKey},
+		{method: get, path: one, id: "readApiKey", tag: "API keys", summary: "Read an API key", needs: need{permission: auth.ReadKey, on: "the key"}, node: keyNode, out: Key{}, handle: readKey},
 		{method: patch, path: one, id: "patchApiKey", tag: "API keys", summary: "Change an API key's name or expiry", edits: true,
-			needs: need{permission: auth.UpdateKey, on: "the key"}, node: keyNode, in: body{value: APIKeyPatch{}, patch: true}, out: APIKey{}, handle: patchKey},
+			needs: need{permission: auth.UpdateKey, on: "the key"}, node: keyNode, in: body{value: KeyPatch{}, patch: true}, out: Key{}, handle: patchKey},
 		{method: post, path: one + "/rotate", id: "rotateApiKey", tag: "API keys", summary: "Give an API key a new secret", doc: "The old secret ends at once.",
-			needs: need{permission: auth.UpdateKey, on: "the key"}, node: keyNode, out: APIKeyCreated{}, idempotent: true, handle: rotateKey},
+			needs: need{permission: auth.UpdateKey, on: "the key"}, node: keyNode, out: KeyCreated{}, idempotent: true, handle: rotateKey},
 		{method: del, path: one, id: "deleteApiKey", tag: "API keys", summary: "Revoke an API key", edits: true,
 			needs: need{permission: auth.DeleteKey, on: "the key"}, node: keyNode, out: Deletion{}, handle: deleteKey},
 	}
@@ -84,7 +84,7 @@ func listKeys(c *call) error {
 		return err
 	}
 	var ids []string
-	page := Page[APIKey]{Items: []APIKey{}}
+	page := Page[Key]{Items: []Key{}}
 	if owner.IsZero() {
 		after, err := c.after()
 		if err != nil {
@@ -153,11 +153,11 @@ func (c *call) keep(status int, ch *graph.Change, id string, t *auth.Token) erro
 	if t == nil {
 		return c.json(status, k)
 	}
-	return c.json(status, APIKeyCreated{k, t.String()})
+	return c.json(status, KeyCreated{k, t.String()})
 }
 
 func createKey(c *call) error {
-	var in APIKeyInput
+	var in KeyInput
 	if err := c.decode(&in); err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func rotateKey(c *call) error {
 }
 
 func patchKey(c *call) error {
-	var in APIKeyPatch
+	var in KeyPatch
 	if err := c.decode(&in); err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func fieldSchema(f identity.FieldInfo) *huma.Schema {
 		s.Type = huma.TypeBoolean
 	case identity.Object:
 		s.Type, s.AdditionalProperties = huma.TypeObject, true
-	case identity.Words, identity.Permissons, identity.Roles, identity.Refs:
+	case identity.Words, identity.PermissionList, identity.Roles, identity.Refs:
 		s.Type, s.Items = huma.TypeArray, str
 	case identity.Status:
 		s.Type, s.Enum = huma.TypeString, []any{"active", "suspended", "deactivated"}

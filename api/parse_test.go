@@ -13,15 +13,15 @@ func TestEntityTags(t *testing.T) {
 	for _, c := range []struct {
 		header string
 		tags   string
-		any    bool
+		all    bool
 		ok     bool
 	}{
 		{`"1"`, "1", false, true}, {`*`, "", true, true}, {` "1" , "2"`, "1|2", false, true}, {`W/"1", "2"`, "2", false, true}, {`""`, "", false, true},
 		{``, "", false, false}, {`1`, "", false, false}, {`"1`, "", false, false}, {`"1" "2"`, "", false, false}, {`"1",`, "", false, false}, {`"1", *`, "", false, false},
 	} {
-		tags, any, ok := api.EntityTags(c.header)
-		if ok != c.ok || ok && (strings.Join(tags, "|") != c.tags || any != c.any) {
-			t.Errorf("%s: %q %v %v", c.header, tags, any, ok)
+		tags, all, ok := api.EntityTags(c.header)
+		if ok != c.ok || ok && (strings.Join(tags, "|") != c.tags || all != c.all) {
+			t.Errorf("%s: %q %v %v", c.header, tags, all, ok)
 		}
 	}
 }
@@ -30,9 +30,9 @@ func FuzzEntityTags(f *testing.F) {
 	f.Add(`"1", W/"2"`)
 	f.Add(`*`)
 	f.Fuzz(func(t *testing.T, header string) {
-		tags, any, ok := api.EntityTags(header)
-		if !ok && (any || tags != nil) {
-			t.Errorf("%q: %q %v although it does not parse", header, tags, any)
+		tags, all, ok := api.EntityTags(header)
+		if !ok && (all || tags != nil) {
+			t.Errorf("%q: %q %v although it does not parse", header, tags, all)
 		}
 		for _, tag := range tags {
 			if !strings.Contains(header, `"`+tag+`"`) {

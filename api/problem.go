@@ -223,5 +223,5 @@ func (p *Problem) write(w http.ResponseWriter, requestID string) {
 		h.Set(k, v)
 	}
 	w.WriteHeader(p.Status)
-	w.Write(b)
+	_, _ = w.Write(b) // a caller who is gone needs no answer
 }

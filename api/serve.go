@@ -81,7 +81,7 @@ func requestID(h http.Header) string {
 func (c *call) run() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares the same way: it is a value to panic with
 				panic(p)
 			}
 			err = graph.Errorf(graph.Internal, "panic: %v\n%s", p, debug.Stack())

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"flag"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,7 +32,7 @@ func TestEveryRouteSaysWhoMayCall(t *testing.T) {
 		if r.Public && strings.HasPrefix(r.Path, "/api/") {
 			t.Errorf("%s %s is public", r.Method, r.Path)
 		}
-		if r.Method == "POST" && !r.Writes && !strings.Contains(r.Path, "/access/") {
+		if r.Method == http.MethodPost && !r.Writes && !strings.Contains(r.Path, "/access/") {
 			t.Errorf("%s %s writes without heeding Idempotency-Key", r.Method, r.Path)
 		}
 	}

@@ -19,17 +19,17 @@ type FieldKind string
 
 // The kinds of fields, with the JSON that they are written as.
 const (
-	Text       FieldKind = "text"        // string of at most FieldInfo.Max bytes
-	Slug       FieldKind = "slug"        // string: lower-case letters, digits, '-', '_', '.'; 1 to 100
-	Email      FieldKind = "email"       // string: an address
-	Status     FieldKind = "status"      // string: active, suspended or deactivated
-	Flag       FieldKind = "flag"        // true or false
-	Object     FieldKind = "object"      // any JSON object
-	Words      FieldKind = "words"       // list of type or action names
-	Permissons FieldKind = "permissions" // list of permission names, wildcards allowed
-	Roles      FieldKind = "roles"       // list of role ids
-	Refs       FieldKind = "refs"        // list of nodes as type:id
-	OrgID      FieldKind = "org"         // the id of an organization
+	Text           FieldKind = "text"        // string of at most FieldInfo.Max bytes
+	Slug           FieldKind = "slug"        // string: lower-case letters, digits, '-', '_', '.'; 1 to 100
+	Email          FieldKind = "email"       // string: an address
+	Status         FieldKind = "status"      // string: active, suspended or deactivated
+	Flag           FieldKind = "flag"        // true or false
+	Object         FieldKind = "object"      // any JSON object
+	Words          FieldKind = "words"       // list of type or action names
+	PermissionList FieldKind = "permissions" // list of permission names, wildcards allowed
+	Roles          FieldKind = "roles"       // list of role ids
+	Refs           FieldKind = "refs"        // list of nodes as type:id
+	OrgID          FieldKind = "org"         // the id of an organization
 )
 
 // FieldInfo describes one field of a type of node.
@@ -69,7 +69,7 @@ var shapes = map[graph.Type][]FieldInfo{
 	Role: {
 		{Name: "organization", Kind: OrgID, Immutable: true, Doc: "Id of the organization that owns the role; then it can be granted only inside it"},
 		fieldSlug, fieldName, fieldAbout,
-		{Name: "permissions", Kind: Permissons, Doc: "What the role grants by itself: type:action, type:*, *:action or *"},
+		{Name: "permissions", Kind: PermissionList, Doc: "What the role grants by itself: type:action, type:*, *:action or *"},
 		{Name: "inherits", Kind: Roles, Doc: "Ids of the roles whose permissions it grants as well"},
 		fieldSystem,
 	},
@@ -118,7 +118,7 @@ func Fields(n graph.Node) map[string]any {
 			out[f.Name] = v
 		case f.Kind == Status:
 			out[f.Name] = graph.StatusActive
-		case f.Kind == Words || f.Kind == Permissons || f.Kind == Roles:
+		case f.Kind == Words || f.Kind == PermissionList || f.Kind == Roles:
 			out[f.Name] = []string{}
 		case f.Kind == Object:
 			out[f.Name] = json.RawMessage("{}")
@@ -283,7 +283,7 @@ func read(d *draft, f FieldInfo, raw json.RawMessage) error {
 		}
 		d.props[f.Name] = p[f.Name]
 		return nil
-	case Words, Permissons, Roles, Refs:
+	case Words, PermissionList, Roles, Refs:
 		var list []string
 		if json.Unmarshal(raw, &list) != nil {
 			return errors.New("want a list of strings")
@@ -334,7 +334,7 @@ func readList(d *draft, f FieldInfo, list []string) error {
 	for _, s := range list {
 		ok := graph.Type(s).Valid()
 		switch f.Kind {
-		case Permissons:
+		case PermissionList:
 			ok = validPermission(s)
 		case Roles:
 			ok = graph.Ref{Type: Role, ID: s}.Validate() == nil
