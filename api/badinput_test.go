@@ -133,6 +133,7 @@ func TestBadInputIsRefusedAndWritesNothing(t *testing.T) {
 		{scenario{"root", "PUT", v1 + "/users/nobody", `{"name":"x"}`, 412, "stale", []string{"If-None-Match", `*`}}, ""},
 		{scenario{"root", "PUT", v1 + "/users/unborn", `{"name":"x"}`, 412, "stale", []string{"If-Match", `*`}}, ""},
 		{scenario{"root", "DELETE", v1 + "/users/nobody", ``, 412, "stale", []string{"If-Match", `"1", W/"2"`}}, ""},
+		{scenario{"root", "POST", v1 + "/batch", `{"mutations":[{"op":"patch","node":"user:nobody","data":{"name":"x"},"if_match":99999}]}`, 412, "stale", nil}, "/mutations/0"},
 		{scenario{"root", "POST", v1 + "/users", `{"email":"NOBODY@example.com"}`, 409, "exists", nil}, "/email"},
 		{scenario{"root", "POST", v1 + "/users", `{"id":"nobody"}`, 409, "exists", nil}, ""},
 		{scenario{"root", "DELETE", v1 + "/organizations/acme", "", 409, "in-use", nil}, ""},

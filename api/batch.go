@@ -52,7 +52,7 @@ func applyBatch(c *call) error {
 		return out.Revision, out.Change, err
 	})
 	if err != nil {
-		return c.batchProblem(err, len(in.Mutations))
+		return c.batchProblem(err, in.Mutations)
 	}
 	if results == nil {
 		results = identity.Effects(in.Mutations, ch)
@@ -66,12 +66,12 @@ func applyBatch(c *call) error {
 }
 
 // batchProblem points an error at the mutation it is about.
-func (c *call) batchProblem(err error, n int) error {
+func (c *call) batchProblem(err error, muts []identity.Mutation) error {
 	var e *graph.Error
-	if !errors.As(err, &e) || e.Step < 0 || e.Step >= n || e.Kind == graph.TooLarge || e.Kind == graph.Unavailable {
+	if !errors.As(err, &e) || e.Step < 0 || e.Step >= len(muts) || e.Kind == graph.TooLarge || e.Kind == graph.Unavailable {
 		return err
 	}
-	c.matched = e.Kind == graph.Stale
+	c.matched = muts[e.Step].IfMatch != 0
 	p := c.problem(err)
 	at := fmt.Sprintf("/mutations/%d", e.Step)
 	for i := range p.Errors {

@@ -268,3 +268,22 @@ func TestNobodyIsAnsweredBeforeTheStoreIsPrepared(t *testing.T) {
 		t.Errorf("readyz: %d %s", a.status, a.body)
 	}
 }
+
+func TestATrimmedFeedIsGone(t *testing.T) {
+	w := newWorld(t, api.Options{}).sample()
+	start := strings.SplitN(w.ok("root", "GET", v1+"/me", "").header.Get("Trellis-Revision"), ".", 2)[0] + ".1"
+	key := []string{"Idempotency-Key", "k"}
+	w.ok("root", "POST", v1+"/groups", `{"name":"G"}`, key...)
+	if _, err := w.graph.Store().Trim(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	head := w.head()
+	w.run([]scenario{
+		{"root", "GET", v1 + "/changes?after=" + start, "", 410, "gone", nil},
+		// Carried out once, although the answer is no longer known.
+		{"root", "POST", v1 + "/groups", `{"name":"G"}`, 409, "idempotency-forgotten", key},
+	})
+	if w.head() != head {
+		t.Error("something was written")
+	}
+}
