@@ -167,10 +167,10 @@ func maskURL(s string) string {
 var client = []string{"TRELLIS_URL", "TRELLIS_TOKEN"}
 
 // unknown reports variables that look like settings and are none. Those of
-// tests are left alone.
+// others are left alone.
 func unknown(names []string) (problems []error) {
 	for _, n := range names {
-		if strings.HasPrefix(n, "TRELLIS_") && !strings.HasPrefix(n, "TRELLIS_TEST_") && !slices.Contains(client, n) && !known(n) {
+		if strings.HasPrefix(n, "TRELLIS_") && !foreign(n) && !slices.Contains(client, n) && !known(n) {
 			problems = append(problems, fmt.Errorf("%s is not a setting; %s", n, nearest(n)))
 		}
 	}
@@ -282,4 +282,17 @@ func parseBool(s string) (bool, error) {
 		return false, nil
 	}
 	return false, errors.New("want true or false")
+}
+
+// foreign tells whether a variable is somebody else's: of the tests, of
+// scripts/services, or of Kubernetes, which puts the address of a Service
+// named trellis into TRELLIS_SERVICE_HOST, TRELLIS_SERVICE_PORT, TRELLIS_PORT
+// and the like.
+func foreign(name string) bool {
+	for _, p := range []string{"TRELLIS_TEST_", "TRELLIS_SERVICES_", "TRELLIS_SERVICE_", "TRELLIS_PORT_"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return name == "TRELLIS_PORT"
 }

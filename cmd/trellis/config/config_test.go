@@ -46,7 +46,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	}
 	_, err := load(t, map[string]string{
 		"TRELLIS_DATA": file, "TRELLIS_GRAPH_URL": "postgres://x", "TRELLIS_SECRET_KEY": "hush-hush", "TRELLIS_LOG_LEVEL": "loud",
-		"TRELLIS_READ_TIMEOUT": "30", "TRELLIS_LOGLEVEL": "debug", "TRELLIS_TOKEN": "x", "TRELLIS_TEST_X": "y",
+		"TRELLIS_READ_TIMEOUT": "30", "TRELLIS_LOGLEVEL": "debug", "TRELLIS_TOKEN": "x", "TRELLIS_TEST_X": "y", "TRELLIS_PORT": "tcp://10.0.0.1:80", "TRELLIS_PORT_80_TCP_ADDR": "10.0.0.1", "TRELLIS_SERVICE_HOST": "10.0.0.1", "TRELLIS_SERVICES_DIR": "/x",
 	}, file)
 	want := []string{
 		file + `:3: "TRELLIS_MAXBODY" is not a setting; did you mean TRELLIS_MAX_BODY?`,
