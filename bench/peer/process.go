@@ -96,7 +96,7 @@ func (p *process) wait(ctx context.Context, ready drive.Request) error {
 
 func (p *process) stop() error {
 	p.client.Close()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	select {

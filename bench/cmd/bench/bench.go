@@ -168,7 +168,25 @@ func (e *entry) run(ctx context.Context, connections int, d time.Duration, warmU
 		r.CPU = (e.server.CPU() - before) / time.Duration(sent*e.items)
 	}
 	*e.first = r.Next
+	settle(ctx, e.server)
 	return r
+}
+
+// settle waits until the server is idle: one that gave up on requests may go on
+// working on them, and would take the next one's time.
+func settle(ctx context.Context, s server) {
+	const step = 100 * time.Millisecond
+	for range 100 {
+		before := s.CPU()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(step):
+		}
+		if s.CPU()-before <= step/5 {
+			return
+		}
+	}
 }
 
 // measure takes the rounds of all systems in turn, after each was warmed up.
