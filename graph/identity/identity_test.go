@@ -173,6 +173,7 @@ func TestBadInputNamesTheField(t *testing.T) {
 		{`{"op":"create","node":"folder:x","data":{"parents":["user:alice"]}}`, "/data/parents"},
 		{`{"op":"create","node":"rocket:x","data":{"parents":["organization:acme"]}}`, "/node"},
 		{`{"op":"create","node":"resource_type:Bad","data":{}}`, "/node"},
+		{`{"op":"create","node":"resource_type:idempotency_key","data":{}}`, "/node"},
 		{`{"op":"create","node":"resource_type:x","data":{"parents":["rocket"]}}`, "/data/parents"},
 		{`{"op":"create","node":"resource_type:x","data":{"actions":["Fly!"]}}`, "/data/actions"},
 		{`{"op":"create","node":"permission:x:y","data":{}}`, "/node"},
@@ -427,5 +428,24 @@ func TestGrowingRoleAndGrantingItDoNotRace(t *testing.T) {
 		if grew != nil && gave != nil {
 			t.Fatalf("round %d: neither happened: %v; %v", i, grew, gave)
 		}
+	}
+}
+
+// A taken id that the caller may not see is answered like a free one.
+func TestHiddenIDsCannotBeProbed(t *testing.T) {
+	w := newWorld(t)
+	w.must(root, sample+`
+{"op":"put_grant","subject":"user:eve","resource":"organization:umbrella","actions":["organization:read"]}`)
+	for _, op := range []string{"create", "put", "ensure"} {
+		taken := w.refused(user("eve"), graph.Denied, `{"op":"`+op+`","node":"folder:plans","data":{"parents":["organization:umbrella"]}}`)
+		free := w.refused(user("eve"), graph.Denied, `{"op":"`+op+`","node":"folder:free","data":{"parents":["organization:umbrella"]}}`)
+		if taken.Msg != free.Msg || taken.Ref != free.Ref {
+			t.Errorf("%s: %v against %v", op, taken, free)
+		}
+	}
+	w.must(root, `{"op":"put_grant","subject":"user:eve","resource":"organization:umbrella","actions":["folder:create"]}`)
+	e := w.refused(user("eve"), graph.Exists, `{"op":"put","node":"folder:plans","data":{"parents":["organization:umbrella"]}}`)
+	if !e.Ref.IsZero() {
+		t.Errorf("the error names %s", e.Ref)
 	}
 }

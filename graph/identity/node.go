@@ -20,6 +20,9 @@ func (c *compiler) edit(m *Mutation) error {
 	if s.node == nil {
 		return c.create(m, s)
 	}
+	if (m.Op == OpPut || m.Op == OpEnsure) && !c.check(string(m.Node.Type)+":read", m.Node) {
+		return c.hidden(m)
+	}
 	if err := c.need(string(m.Node.Type)+":update", m.Node); err != nil {
 		return err
 	}
@@ -74,17 +77,30 @@ func (c *compiler) editable(m *Mutation, s *state) error {
 			return wrong("/node", "there is no resource type %s", t)
 		}
 	}
-	// What a caller may not see must not be told apart from what is not there.
 	if s.node != nil && m.Op == OpCreate {
 		if c.check(string(t)+":read", m.Node) {
 			return &graph.Error{Kind: graph.Exists, Msg: m.Node.String() + " exists already", Ref: m.Node, Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
 		}
-		return &graph.Error{Kind: graph.Exists, Msg: "this id is taken", Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
+		return c.hidden(m)
 	}
 	if s.node == nil && (m.Op == OpPatch || m.IfMatch != 0) {
 		return &graph.Error{Kind: graph.NotFound, Msg: m.Node.String() + " does not exist", Ref: m.Node}
 	}
 	return nil
+}
+
+// hidden answers a caller who would make a node whose id is taken by one that
+// they may not see: with what they would hear if it were free, as far as that
+// is a refusal, so that ids cannot be probed by those who may not create.
+func (c *compiler) hidden(m *Mutation) error {
+	d, err := decode(m.Node.Type, m.Data, nil, false)
+	if err != nil {
+		return inData(err)
+	}
+	if _, err := c.mayCreate(m.Node, &d); err != nil {
+		return err
+	}
+	return &graph.Error{Kind: graph.Exists, Msg: "this id is taken", Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
 }
 
 // pin ties the batch to the revision of the node that the compiler saw, or
@@ -159,14 +175,9 @@ func (c *compiler) create(m *Mutation, s *state) error {
 	if err != nil {
 		return inData(err)
 	}
-	parents, err := c.parentsOf(r, &d)
+	parents, err := c.mayCreate(r, &d)
 	if err != nil {
 		return err
-	}
-	for _, p := range parents {
-		if err := c.need(string(r.Type)+":create", p); err != nil {
-			return err
-		}
 	}
 	if err := c.fill(r, &d); err != nil {
 		return err
@@ -223,6 +234,21 @@ func (c *compiler) firstGrants(r graph.Ref, parents []graph.Ref) {
 		return
 	}
 	give(c.caller.Subject, RoleOwner)
+}
+
+// mayCreate returns what a new node is put under, after checking that the
+// caller may create it there.
+func (c *compiler) mayCreate(r graph.Ref, d *draft) ([]graph.Ref, error) {
+	parents, err := c.parentsOf(r, d)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parents {
+		if err := c.need(string(r.Type)+":create", p); err != nil {
+			return nil, err
+		}
+	}
+	return parents, nil
 }
 
 // parentsOf returns what a new node is put under, after checking that it may

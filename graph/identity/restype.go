@@ -10,12 +10,16 @@ import (
 // type names them or not.
 var standardActions = []string{"create", "read", "update", "delete"}
 
+// reserved are the types of nodes that the service keeps for itself, now or
+// later; a registered type of that name would open them to callers.
+var reserved = []string{"access", "change", "session", "credential", "identity", "mfa", "mail", "signing_key", "idempotency_key"}
+
 // makeType checks a new resource type.
 func (c *compiler) makeType(r graph.Ref, p graph.Props) error {
 	if !graph.Type(r.ID).Valid() {
 		return wrong("/node", "%.80q cannot be the name of a type: want a lower-case letter, then letters, digits or underscores", r.ID)
 	}
-	if Known(graph.Type(r.ID)) {
+	if Known(graph.Type(r.ID)) || slices.Contains(reserved, r.ID) {
 		return wrong("/node", "the type %s belongs to Trellis itself", r.ID)
 	}
 	return c.checkParentTypes(r, p)
