@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"trellis/api"
@@ -82,12 +85,15 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	stop := ctx
 	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
+	var background sync.WaitGroup
 	prepared := make(chan struct{})
 	go func() {
 		defer close(prepared)
 		if err := s.prepareAndTell(ctx, ready); err != nil {
 			cancel(err)
+			return
 		}
+		background.Go(func() { s.upkeep(ctx, upkeepEvery) })
 	}()
 	if cfg.Embedded() {
 		// The file is here: whoever connects finds everything in place.
@@ -109,6 +115,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	cancel(nil)
 	err = errors.Join(err, s.drain())
 	<-prepared
+	background.Wait()
 	err = errors.Join(err, s.Close())
 	log.Info("stopped")
 	return err
@@ -139,8 +146,10 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 		ln.Close()
 		return nil, err
 	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	handler, err := api.New(api.Deps{
-		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log,
+		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log, Registry: metrics,
 	}, api.Options{
 		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,
 		AccessLog: cfg.AccessLog, HideMetrics: !cfg.Metrics,

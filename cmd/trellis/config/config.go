@@ -41,6 +41,7 @@ type Config struct {
 	IdleTimeout    time.Duration
 	DrainTimeout   time.Duration
 	Metrics        bool
+	FeedRetention  time.Duration
 
 	values []Value
 }
@@ -254,6 +255,16 @@ func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
 		return 0, errors.New("want a time such as 500ms, 30s or 2m")
+	}
+	return d, nil
+}
+
+// parseRetention reads how long change records are kept. Answers to repeated
+// idempotency keys are made from them for a day.
+func parseRetention(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 24*time.Hour {
+		return 0, errors.New("want 24h or more")
 	}
 	return d, nil
 }

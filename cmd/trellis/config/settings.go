@@ -121,6 +121,11 @@ var Settings = []Setting{
 		Doc: "Whether /metrics answers, in the format of Prometheus and without a credential: true or false.",
 		set: func(c *Config, s string) (err error) { c.Metrics, err = parseBool(s); return err },
 	},
+	{
+		Name: "TRELLIS_FEED_RETENTION", Default: "720h",
+		Doc: "How long change records are kept at least, 24h or more. They are deleted once every consumer of the feed is past them.",
+		set: func(c *Config, s string) (err error) { c.FeedRetention, err = parseRetention(s); return err },
+	},
 }
 
 // Logger returns the log that is asked for.

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"trellis/cmd/trellis/config"
+	"trellis/graph"
+)
+
+func TestUpkeepClearsAwayWhatIsOver(t *testing.T) {
+	cfg, err := config.Load(func(name string) string {
+		return map[string]string{"TRELLIS_DATA": t.TempDir(), "TRELLIS_FEED_RETENTION": "24h"}[name]
+	}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	k, err := openCore(cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if _, err := k.prepare(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	record := func(id string, expires time.Time) graph.Ref {
+		r := graph.Ref{Type: "idempotency_key", ID: id}
+		if _, err := k.graph.Write(t.Context(), graph.Batch{Actor: graph.Root, Steps: []graph.Step{
+			graph.Put(graph.Node{Ref: r, Props: graph.Props{graph.PropExpires: expires.UnixMilli()}}),
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	over, valid := record("over", now.Add(-time.Second)), record("valid", now.Add(time.Hour))
+	s := &server{core: k, cfg: cfg}
+
+	s.clear(t.Context(), now)
+	there, err := k.store.Nodes(t.Context(), []graph.Ref{over, valid})
+	if err != nil || len(there) != 1 || there[0].Ref != valid {
+		t.Errorf("there are %v (%v), want %s alone", there, err, valid)
+	}
+	if _, err := k.store.Changes(t.Context(), 0, 1); err != nil {
+		t.Errorf("changes that are young are gone: %v", err)
+	}
+	s.clear(t.Context(), now.Add(25*time.Hour))
+	if _, err := k.store.Changes(t.Context(), 0, 1); graph.KindOf(err) != graph.Gone {
+		t.Errorf("changes older than a day are still there: %v", err)
+	}
+	if !k.graph.State().Ready || !k.index.View().Exists(graph.Root) {
+		t.Error("the index suffered")
+	}
+}
