@@ -97,17 +97,17 @@ func run(ctx context.Context, o options, stdout, progress io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	if err := b.all(ctx); err != nil {
-		return err
+	// What was measured before something failed is not thrown away.
+	failed := b.all(ctx)
+	if failed != nil {
+		b.report.mistake("the run ended early: %v", failed)
 	}
 	text := b.report.markdown()
 	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil { //nolint:gosec // a report, for everybody to read
-			return err
-		}
+		err = os.WriteFile(o.out, []byte(text), 0o644) //nolint:gosec // a report, for everybody to read
 	}
-	_, err = io.WriteString(stdout, text)
-	return err
+	_, printed := io.WriteString(stdout, text)
+	return errors.Join(failed, err, printed)
 }
 
 // build compiles both programs, so that what is measured is what is here.
