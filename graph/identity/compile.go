@@ -63,7 +63,7 @@ func (c *compiler) load(muts []Mutation) error {
 	}
 	for i := range muts {
 		m := &muts[i]
-		for _, t := range [...]graph.Type{m.Node.Type, m.Member.Type, m.Subject.Type, m.Resource.Type} {
+		for _, t := range [...]graph.Type{m.Node.Type, m.Member.Type, m.Subject.Type} {
 			if t != "" && !Known(t) {
 				want(graph.Ref{Type: ResourceType, ID: string(t)})
 			}
