@@ -443,7 +443,8 @@ func TestEntriesComeInAnOrderThatCanBeReplayed(t *testing.T) {
 		if err := m.apply(&f); err != nil {
 			t.Fatal(err)
 		}
-		rank, last := -1, -1
+		var rank int
+		last := -1
 		for _, e := range f.Changes[0].Entries {
 			switch {
 			case e.Edge != nil && e.Edge.After == nil:

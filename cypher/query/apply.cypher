@@ -1,11 +1,11 @@
 // Writes what a group of batches amounts to, its change records and the new head. The transaction
 // holds the lock. As in load, both ends of an edge are found before it is looked for.
-// Parameters: head, edges_gone [{from, to, kind, key}], names_gone [name], nodes_gone [key],
+// Parameters: head, lasts {last_KIND: revision}, edges_gone [{from, to, kind, key}], names_gone [name], nodes_gone [key],
 //   nodes_set [{key, props}], nodes_new [{label, props}], names_set [{name, key}],
 //   edges_set [{from, to, kind, key, props}], edges_new [{from, to, kind, props}], changes [{revision, id, time, data | packed}]
 // Columns: head
 MATCH (store:_Store {key: 'store'})
-SET store.head = $head
+SET store.head = $head, store += $lasts
 WITH store
 CALL () {
   UNWIND $edges_gone AS row

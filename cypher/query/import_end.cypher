@@ -8,7 +8,7 @@ SET store.lock = 1
 WITH store
 WITH store, store.importing = $import AND $batch > store.imported AS fresh
 FOREACH (_ IN CASE WHEN fresh THEN [1] ELSE [] END |
-  SET store.head = $head, store.oldest = $head, store.imported_as = $import
+  SET store.head = $head, store.oldest = $head, store.last_rest = $head, store.imported_as = $import
   REMOVE store.importing, store.imported
 )
 RETURN coalesce(fresh, false) AS fresh, 1 AS count

@@ -1,5 +1,5 @@
-// Finds the last revision at which an edge of a kind with each of some keys was written. Where an index
-// holds key and revision, it reads that index alone, at these keys.
+// Finds the last revision at which an edge of a kind with each of some keys, none empty, was written.
+// Grants, whose keys have an index, have last_grant.
 // Parameters: kind, keys
 // Columns: key, revision
 MATCH ()-[r:$($kind)]->()

@@ -2,9 +2,11 @@
 // Each part is given the locked store, so that none can run before the lock is held. Both ends of
 // an edge are found by key before it is looked for, so that never more edges are read than leave
 // the one or reach the other, whatever the statistics make of it.
-// Parameters: nodes [key], brief [key], edges [{from, to, kind, key}], names [name]
+// What the store node says of kinds is the last revision of their edges without a key; last_rest is
+// that of the import which the other kinds came with.
+// Parameters: nodes [key], brief [key], edges [{from, to, kind, key}], names [name], kinds [kind]
 // Columns: importing, head, nodes [properties], brief [[position, revision]],
-//   edges [[position, properties]], names [[name, key]]
+//   edges [[position, properties]], names [[name, key]], lasts [revision]
 MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store
@@ -33,4 +35,5 @@ CALL (store) {
   MATCH (x:_Name {name: name})
   RETURN collect([x.name, x.key]) AS names
 }
-RETURN store.importing AS importing, store.head AS head, nodes, brief, edges, names
+RETURN store.importing AS importing, store.head AS head, nodes, brief, edges, names,
+  [kind IN $kinds | coalesce(store['last_' + kind], store.last_rest, 0)] AS lasts

@@ -55,7 +55,8 @@ func (s *Service) try(ctx context.Context, caller Caller, muts []Mutation, o App
 	r, err := s.graph.Write(ctx, graph.Batch{Actor: caller.Subject, RequestID: caller.RequestID, Time: c.at, Steps: steps})
 	if err != nil {
 		again := false
-		if e, ok := err.(*graph.Error); ok {
+		var e *graph.Error
+		if errors.As(err, &e) {
 			if i := e.Step - len(o.Conditions); i >= 0 && i < len(c.marks) {
 				again = c.marks[i].guard
 				e.Step = c.marks[i].mutation
@@ -97,7 +98,7 @@ func Effects(muts []Mutation, ch *graph.Change) []Effect {
 	}
 	for i := range muts {
 		m := &muts[i]
-		e := Unchanged
+		var e Effect
 		switch m.Op {
 		case OpPutMember, OpDeleteMember:
 			e = edges[memberKey(m)]

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -237,7 +238,8 @@ func wrong(pointer, format string, args ...any) *graph.Error {
 
 // at points an Invalid error at a part of the mutation.
 func at(err error, pointer string) error {
-	if e, ok := err.(*graph.Error); ok && e.Kind == graph.Invalid && len(e.Fields) == 0 {
+	var e *graph.Error
+	if errors.As(err, &e) && e.Kind == graph.Invalid && len(e.Fields) == 0 {
 		e.Fields = []graph.Field{{Pointer: pointer, Msg: e.Msg}}
 	}
 	return err

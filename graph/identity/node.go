@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -325,7 +326,8 @@ func (c *compiler) move(r graph.Ref, was []graph.Ref, d *draft) error {
 
 // inData moves the pointers of an Invalid error below /data.
 func inData(err error) error {
-	if e, ok := err.(*graph.Error); ok {
+	var e *graph.Error
+	if errors.As(err, &e) {
 		if len(e.Fields) == 0 {
 			e.Fields = []graph.Field{{Msg: e.Msg}}
 		}

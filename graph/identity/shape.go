@@ -279,7 +279,7 @@ func read(d *draft, f FieldInfo, raw json.RawMessage) error {
 		}
 		p, err := graph.Props{f.Name: raw}.Normalize()
 		if err != nil {
-			return errors.New(err.(*graph.Error).Msg)
+			return err
 		}
 		d.props[f.Name] = p[f.Name]
 		return nil

@@ -117,7 +117,7 @@ func (w *writeTx) Load(ctx context.Context, want graph.Want) (graph.Found, error
 		return *f, err
 	}
 	var found graph.Found
-	if len(want.Nodes)+len(want.Edges)+len(want.Names) > 0 {
+	if len(want.Nodes)+len(want.Edges)+len(want.Names)+len(want.Last) > 0 {
 		var err error
 		if _, found, err = w.load(ctx, want); err != nil {
 			return found, err
@@ -127,7 +127,8 @@ func (w *writeTx) Load(ctx context.Context, want graph.Want) (graph.Found, error
 	return found, err
 }
 
-// load answers for the nodes, edges and names of a Want.
+// load answers for the nodes, edges and names of a Want, and for the last
+// revisions of edges without a key.
 func (w *writeTx) load(ctx context.Context, want graph.Want) (graph.Revision, graph.Found, error) {
 	var found graph.Found
 	keys := make([]string, len(want.Nodes))
@@ -139,7 +140,15 @@ func (w *writeTx) load(ctx context.Context, want graph.Want) (graph.Revision, gr
 	for i, k := range want.Edges {
 		edges[i] = edgeRow(k)
 	}
-	values, err := one(ctx, w.run, text("load"), map[string]any{"nodes": keys[:whole], "brief": keys[whole:], "edges": edges, "names": texts0(want.Names)})
+	kinds := []string{}
+	for _, k := range want.Last {
+		if k.Key == "" {
+			kinds = append(kinds, string(k.Kind))
+		}
+	}
+	values, err := one(ctx, w.run, text("load"), map[string]any{
+		"nodes": keys[:whole], "brief": keys[whole:], "edges": edges, "names": texts0(want.Names), "kinds": kinds,
+	})
 	if err != nil {
 		return 0, found, err
 	}
@@ -162,6 +171,10 @@ func (w *writeTx) load(ctx context.Context, want graph.Want) (graph.Revision, gr
 			r.bad = graph.Wrap(graph.Corrupt, err, "the graph holds a name without holder")
 		}
 		found.Names[field[string](&r, pair[0])] = holder
+	}
+	found.Last = make(map[graph.EdgeKey]graph.Revision, len(want.Last))
+	for i, v := range field[[]any](&r, values[5]) {
+		found.Last[graph.EdgeKey{Kind: graph.Kind(kinds[i])}] = graph.Revision(field[int64](&r, v))
 	}
 	return graph.Revision(field[int64](&r, values[0])), found, r.bad
 }
@@ -223,25 +236,29 @@ func (w *writeTx) around(ctx context.Context, statement string, params map[strin
 	return r.bad
 }
 
+// last answers for the last revisions of edges with a key.
 func (w *writeTx) last(ctx context.Context, want []graph.EdgeKey, found *graph.Found) error {
 	kinds := map[graph.Kind][]string{}
 	for _, k := range want {
-		kinds[k.Kind] = append(kinds[k.Kind], k.Key)
+		if k.Key != "" {
+			kinds[k.Kind] = append(kinds[k.Kind], k.Key)
+		}
 	}
 	for kind, keys := range kinds {
-		statement, err := ofKind("last", kind)
-		if err != nil {
-			return err
+		statement, params := text("last_grant"), map[string]any{"keys": keys}
+		if kind != graph.CanAccess {
+			var err error
+			if statement, err = ofKind("last", kind); err != nil {
+				return err
+			}
+			params["kind"] = string(kind)
 		}
-		rows, err := all(ctx, w.run, statement, map[string]any{"kind": string(kind), "keys": keys})
+		rows, err := all(ctx, w.run, statement, params)
 		if err != nil {
 			return err
 		}
 		var r row
 		for _, rec := range rows {
-			if found.Last == nil {
-				found.Last = map[graph.EdgeKey]graph.Revision{}
-			}
 			found.Last[graph.EdgeKey{Kind: kind, Key: field[string](&r, rec.Values[0])}] = graph.Revision(field[int64](&r, rec.Values[1]))
 		}
 		if r.bad != nil {
@@ -279,7 +296,13 @@ func (w *writeTx) apply(ctx context.Context, f *graph.Effects) error {
 	for _, p := range f.Names {
 		namesSet = append(namesSet, map[string]any{"name": p.Name, "key": p.Ref.String()})
 	}
+	lasts := map[string]any{}
 	for _, p := range f.Edges {
+		if p.Edge.Key == "" {
+			name := "last_" + string(p.Edge.Kind)
+			before, _ := lasts[name].(int64)
+			lasts[name] = max(before, int64(p.Edge.Revision))
+		}
 		m := edgeRow(p.Edge.EdgeKey)
 		m["props"] = edgeProps(p.Edge)
 		if p.New {
@@ -296,7 +319,7 @@ func (w *writeTx) apply(ctx context.Context, f *graph.Effects) error {
 		changes = append(changes, m)
 	}
 	rows, err := all(ctx, w.run, text("apply"), map[string]any{
-		"head":       int64(f.Head),
+		"head": int64(f.Head), "lasts": lasts,
 		"edges_gone": list0(edgesGone), "names_gone": texts0(f.NamesGone), "nodes_gone": nodesGone,
 		"nodes_set": list0(nodesSet), "nodes_new": list0(nodesNew), "names_set": list0(namesSet),
 		"edges_set": list0(edgesSet), "edges_new": list0(edgesNew), "changes": list0(changes),

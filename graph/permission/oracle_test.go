@@ -183,7 +183,7 @@ func verify(o *graphtest.Oracle, q graph.CheckQuery, want bool, x permission.Exp
 		return err
 	}
 	at, grant, expired := q.Subject, false, false
-	var places, below []graph.Ref
+	var below []graph.Ref
 	for i, h := range x.Path {
 		e := o.Edges[h.EdgeKey]
 		if e == nil {
@@ -207,7 +207,6 @@ func verify(o *graphtest.Oracle, q graph.CheckQuery, want bool, x permission.Exp
 				return fmt.Errorf("%v does not follow %v", h, at)
 			}
 			at = h.From
-			places = append(places, at)
 		default:
 			if h.From != at && !(grant && h.From.Type == "role" && below == nil) {
 				return fmt.Errorf("%v does not follow %v", h, at)

@@ -58,7 +58,7 @@ func (o *order) add(s *state, id uint32, edit uint64) {
 
 func (n *orderNode) add(s *state, id uint32, name string, edit uint64) (left, right *orderNode) {
 	n = n.own(edit)
-	at := 0
+	var at int
 	if n.kids == nil {
 		at = n.place(s, name)
 		n.ids = slices.Insert(n.ids, at, id)

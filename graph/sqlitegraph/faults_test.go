@@ -65,7 +65,7 @@ func wantKind(t *testing.T, err error, kind graph.ErrorKind, says string) {
 	}
 }
 
-func try(s *sqlitegraph.Store, ctx context.Context, id string) error {
+func try(ctx context.Context, s *sqlitegraph.Store, id string) error {
 	b := graph.Batch{ID: id, Time: noon, Steps: []graph.Step{graph.Put(graph.Node{Ref: graph.Ref{Type: "doc", ID: id}, Props: graph.Props{"text": strings.Repeat("x", 3000)}})}}
 	if err := b.Validate(); err != nil {
 		return err
@@ -80,7 +80,7 @@ func try(s *sqlitegraph.Store, ctx context.Context, id string) error {
 func TestFilesAreForTheOwnerAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "graph.db")
 	s := mustOpen(t, path, sqlitegraph.Options{})
-	if err := try(s, context.Background(), "a"); err != nil {
+	if err := try(context.Background(), s, "a"); err != nil {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -140,7 +140,7 @@ func TestDamagedFileIsCorrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 50 {
-		if err := try(s, context.Background(), fmt.Sprint(i)); err != nil {
+		if err := try(context.Background(), s, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,11 +197,11 @@ func TestBusyFileIsUnavailableForAWhile(t *testing.T) {
 	other := raw(t, path)
 	run(t, other, "BEGIN IMMEDIATE")
 	ctx := context.Background()
-	wantKind(t, try(s, ctx, "a"), graph.Unavailable, "nothing was written")
+	wantKind(t, try(ctx, s, "a"), graph.Unavailable, "nothing was written")
 	short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	wantKind(t, try(patient, short, "b"), graph.Canceled, "")
+	wantKind(t, try(short, patient, "b"), graph.Canceled, "")
 	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("the end of the context was seen after %v", d)
 	}
@@ -209,7 +209,7 @@ func TestBusyFileIsUnavailableForAWhile(t *testing.T) {
 		t.Errorf("a read while another process writes: %v", err)
 	}
 	done := make(chan error)
-	go func() { done <- try(patient, ctx, "c") }()
+	go func() { done <- try(ctx, patient, "c") }()
 	time.Sleep(20 * time.Millisecond)
 	run(t, other, "ROLLBACK")
 	if err := <-done; err != nil {
@@ -234,12 +234,12 @@ func TestWaitingWriterSeesTheEndOfItsContext(t *testing.T) {
 	<-inside
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	wantKind(t, try(s, ctx, "a"), graph.Canceled, "")
+	wantKind(t, try(ctx, s, "a"), graph.Canceled, "")
 	close(leave)
 	if err := <-imported; err == nil {
 		t.Error("the import did not fail")
 	}
-	if err := try(s, context.Background(), "a"); err != nil {
+	if err := try(context.Background(), s, "a"); err != nil {
 		t.Error(err)
 	}
 }
@@ -248,7 +248,7 @@ func TestFullDiskIsUnavailableAndLosesNothing(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "graph.db"), sqlitegraph.Options{})
 	ctx := context.Background()
 	for i := range 5 {
-		if err := try(s, ctx, fmt.Sprint(i)); err != nil {
+		if err := try(ctx, s, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -257,7 +257,7 @@ func TestFullDiskIsUnavailableAndLosesNothing(t *testing.T) {
 	}
 	var err error
 	for i := 5; i < 20 && err == nil; i++ {
-		err = try(s, ctx, fmt.Sprint(i))
+		err = try(ctx, s, fmt.Sprint(i))
 	}
 	wantKind(t, err, graph.Unavailable, "disk of the graph file is full; nothing was written")
 	full, err := s.Info(ctx)
@@ -267,7 +267,7 @@ func TestFullDiskIsUnavailableAndLosesNothing(t *testing.T) {
 	if err := s.Exec("PRAGMA max_page_count = 1000000"); err != nil {
 		t.Fatal(err)
 	}
-	if err := try(s, ctx, "after"); err != nil {
+	if err := try(ctx, s, "after"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 	list, err := s.Changes(ctx, 0, 100)

@@ -68,7 +68,7 @@ func (s *Store) Claim(ctx context.Context, c graph.Claim) (graph.Cursor, error) 
 			return err
 		}
 		if cursor, refused = c.Next(held, head); refused != nil {
-			return nil
+			return nil //nolint:nilerr // a refusal is no failure of the transaction, and is returned below
 		}
 		_, err = w.run.setClaim.exec(c.Consumer, int64(cursor.Revision), cursor.Holder, cursor.Until.UnixMilli())
 		return err

@@ -20,7 +20,7 @@ func (s *Store) Export(ctx context.Context, yield func(graph.Record) error) (gra
 	if err != nil {
 		return graph.Info{}, fault(ctx, err)
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }() // it only read
 	var i graph.Info
 	if err := tx.QueryRowContext(ctx, text("info")).Scan(&i.Store, &i.Head, &i.Oldest); err != nil {
 		return graph.Info{}, fault(ctx, err)

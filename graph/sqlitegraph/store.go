@@ -94,7 +94,7 @@ func Open(path string, opts Options) (*Store, error) {
 	s.gate.idle = sync.NewCond(&s.gate.mu)
 	s.writing <- struct{}{}
 	if err := s.open(); err != nil {
-		s.shut()
+		_ = s.shut() // why it could not be opened says more
 		return nil, err
 	}
 	return s, nil
@@ -125,7 +125,7 @@ func (s *Store) open() error {
 	}
 	for _, file := range names {
 		name := strings.TrimSuffix(filepath.Base(file), ".sql")
-		st, err := s.readers.Prepare(text(name))
+		st, err := s.readers.PrepareContext(ctx, text(name)) //nolint:sqlclosecheck // kept until the store is closed
 		if err != nil {
 			return fault(ctx, err)
 		}

@@ -88,7 +88,7 @@ func (w *writer) connect(ctx context.Context, newID func() string) error {
 		err = w.prepare()
 	}
 	if err != nil {
-		w.reset()
+		_ = w.reset() // the first error says more
 	}
 	return err
 }
@@ -181,11 +181,9 @@ func (s *statement) query(one func(row []driver.Value) error, args ...driver.Val
 		s.row = make([]driver.Value, len(rows.Columns()))
 	}
 	for {
-		switch err := rows.Next(s.row); err {
-		case nil:
-		case io.EOF:
+		if err := rows.Next(s.row); errors.Is(err, io.EOF) {
 			return nil
-		default:
+		} else if err != nil {
 			return err
 		}
 		if err := one(s.row); err != nil {
@@ -258,12 +256,12 @@ func (s *Store) write(ctx context.Context, f func(w *writer) error) error {
 	}
 	if err != nil {
 		if _, e := w.run.rollback.exec(); e != nil {
-			w.reset() // SQLite has ended it by itself, or cannot
+			_ = w.reset() // SQLite has ended it by itself, or cannot
 		}
 		return nothingWritten(fault(ctx, err))
 	}
 	if _, err := w.run.commit.exec(); err != nil {
-		w.reset()
+		_ = w.reset()
 		return fault(context.WithoutCancel(ctx), err)
 	}
 	return nil
