@@ -78,6 +78,7 @@ func TestAnExportFillsAnotherStore(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	same(t, to, token)
+	storeAnswers(t, to, 1)
 }
 
 func TestAGraphMovesFromSQLiteToNeo4jAndBack(t *testing.T) {
@@ -97,6 +98,7 @@ func TestAGraphMovesFromSQLiteToNeo4jAndBack(t *testing.T) {
 		t.Fatal(errs)
 	}
 	same(t, to, token)
+	storeAnswers(t, to, 4)
 	code, back, errs := direct(t, to, "", "export")
 	if code != 0 {
 		t.Fatal(errs)
