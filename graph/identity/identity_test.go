@@ -443,6 +443,14 @@ func TestHiddenIDsCannotBeProbed(t *testing.T) {
 			t.Errorf("%s: %v against %v", op, taken, free)
 		}
 	}
+	for _, text := range []string{
+		`{"op":"put","node":"user:%s","data":{}}`, `{"op":"ensure","node":"user:%s","data":{}}`,
+		`{"op":"put","node":"folder:%s","data":{"parents":["organization:acme"]}}`,
+	} {
+		for _, id := range []string{"alice", "plans", "free"} {
+			w.refused(user("eve"), graph.NotFound, fmt.Sprintf(text, id))
+		}
+	}
 	w.must(root, `{"op":"put_grant","subject":"user:eve","resource":"organization:umbrella","actions":["folder:create"]}`)
 	e := w.refused(user("eve"), graph.Exists, `{"op":"put","node":"folder:plans","data":{"parents":["organization:umbrella"]}}`)
 	if !e.Ref.IsZero() {

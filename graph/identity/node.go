@@ -98,7 +98,7 @@ func (c *compiler) hidden(m *Mutation) error {
 	if err != nil {
 		return inData(err)
 	}
-	if _, err := c.mayCreate(m.Node, &d); err != nil {
+	if _, err := c.mayCreate(m, &d); err != nil {
 		return err
 	}
 	return &graph.Error{Kind: graph.Exists, Msg: "this id is taken", Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
@@ -176,7 +176,7 @@ func (c *compiler) create(m *Mutation, s *state) error {
 	if err != nil {
 		return inData(err)
 	}
-	parents, err := c.mayCreate(r, &d)
+	parents, err := c.mayCreate(m, &d)
 	if err != nil {
 		return err
 	}
@@ -238,16 +238,23 @@ func (c *compiler) firstGrants(r graph.Ref, parents []graph.Ref) {
 }
 
 // mayCreate returns what a new node is put under, after checking that the
-// caller may create it there.
-func (c *compiler) mayCreate(r graph.Ref, d *draft) ([]graph.Ref, error) {
-	parents, err := c.parentsOf(r, d)
+// caller may create it there. To those who asked to create it, the answer may
+// be what they lack. To those who name a node as if it were there, it is that
+// there is none, unless they at least see where it would belong.
+func (c *compiler) mayCreate(m *Mutation, d *draft) ([]graph.Ref, error) {
+	parents, err := c.parentsOf(m.Node, d)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range parents {
-		if err := c.need(string(r.Type)+":create", p); err != nil {
-			return nil, err
+		err := c.need(string(m.Node.Type)+":create", p)
+		if err == nil {
+			continue
 		}
+		if m.Op != OpCreate && (p.Type == graph.Root.Type || !c.check(string(p.Type)+":read", p)) {
+			return nil, &graph.Error{Kind: graph.NotFound, Msg: m.Node.String() + " does not exist", Ref: m.Node}
+		}
+		return nil, err
 	}
 	return parents, nil
 }
