@@ -1,5 +1,5 @@
 // Lists the edges of a kind with a key, by their ends, a page at a time.
-// The index of grants holds key and revision, and serves only where both are asked for.
+// Grants, whose keys have an index, have grants_by_key.
 // Parameters: kind, key, after_from_type, after_from_id, after_to_type, after_to_id, limit
 // Columns: importing, edges [[from type, from id, to type, to id, properties]]
 MATCH (store:_Store {key: 'store'})

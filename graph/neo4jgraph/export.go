@@ -134,17 +134,9 @@ func (x *export) types(ctx context.Context) ([]graph.Type, error) {
 
 func (x *export) nodesOf(ctx context.Context, t graph.Type) error {
 	for after, more := "", true; more; {
-		rows, err := x.rows(ctx, text(graph.NodesByType), typePage(t, after, exportPage))
+		page, err := steady(func() ([]graph.Node, error) { return x.nodePage(ctx, typePage(t, after, exportPage)) })
 		if err != nil {
 			return err
-		}
-		if len(rows) == 0 {
-			return graph.Errorf(graph.Unavailable, "the store was emptied during the export")
-		}
-		var r row
-		page := r.nodes(rows[0].Values[1])
-		if r.bad != nil {
-			return r.bad
 		}
 		// No type goes on with a NUL: this is after all of t and before what follows.
 		end := graph.Ref{Type: t + "\x00"}
@@ -157,6 +149,19 @@ func (x *export) nodesOf(ctx context.Context, t graph.Type) error {
 		}
 	}
 	return nil
+}
+
+func (x *export) nodePage(ctx context.Context, params map[string]any) ([]graph.Node, error) {
+	rows, err := x.rows(ctx, text(graph.NodesByType), params)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, graph.Errorf(graph.Unavailable, "the store was emptied during the export")
+	}
+	var r row
+	page := r.nodes(rows[0].Values[1])
+	return page, r.bad
 }
 
 // mergeNodes yields the nodes after lastNode up to end, page being those that
@@ -203,18 +208,9 @@ func (x *export) edgesOf(ctx context.Context, k graph.Kind, t graph.Type) error 
 	}
 	params := map[string]any{"kind": string(k), "from": string(t) + ":", "end": string(t) + ";", "after_type": "", "after_id": "", "after_key": "", "limit": exportPage}
 	for more := true; more; {
-		rows, err := x.rows(ctx, statement, params)
+		page, err := steady(func() ([]graph.Edge, error) { return x.edgePage(ctx, statement, params, k, t) })
 		if err != nil {
 			return err
-		}
-		var r row
-		page := make([]graph.Edge, len(rows))
-		for i, rec := range rows {
-			v := rec.Values
-			page[i] = r.edge(graph.Ref{Type: t, ID: field[string](&r, v[0])}, k, r.ref(v[1], v[2]), v[3])
-		}
-		if r.bad != nil {
-			return r.bad
 		}
 		end := graph.EdgeKey{Kind: k, From: graph.Ref{Type: t + "\x00"}}
 		if more = len(page) == exportPage; more {
@@ -226,6 +222,20 @@ func (x *export) edgesOf(ctx context.Context, k graph.Kind, t graph.Type) error 
 		}
 	}
 	return nil
+}
+
+func (x *export) edgePage(ctx context.Context, statement string, params map[string]any, k graph.Kind, t graph.Type) ([]graph.Edge, error) {
+	rows, err := x.rows(ctx, statement, params)
+	if err != nil {
+		return nil, err
+	}
+	var r row
+	page := make([]graph.Edge, len(rows))
+	for i, rec := range rows {
+		v := rec.Values
+		page[i] = r.edge(graph.Ref{Type: t, ID: field[string](&r, v[0])}, k, r.ref(v[1], v[2]), v[3])
+	}
+	return page, r.bad
 }
 
 // mergeEdges is mergeNodes for edges.

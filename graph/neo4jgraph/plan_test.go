@@ -14,6 +14,7 @@ import (
 var mayScan = map[string]string{
 	"schema_version": "a handful of nodes",
 	"trim":           "the consumers, a handful; the records in order of revision",
+	"edges_by_key":   "edges of kinds whose keys have no index, of which there are none yet",
 	"last":           "edges of kinds whose keys have no index, of which there are none yet",
 	"import_clear":   "it deletes everything",
 }

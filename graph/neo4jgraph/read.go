@@ -48,11 +48,27 @@ func (s *Store) Nodes(ctx context.Context, refs []graph.Ref) ([]graph.Node, erro
 		keys[i] = r.String()
 	}
 	slices.Sort(keys)
-	values, err := s.read(ctx, neo4j.AccessModeRead, text("nodes"), map[string]any{"keys": slices.Compact(keys)})
-	if err != nil {
-		return nil, err
+	keys = slices.Compact(keys)
+	return steady(func() ([]graph.Node, error) {
+		values, err := s.read(ctx, neo4j.AccessModeRead, text("nodes"), map[string]any{"keys": keys})
+		if err != nil {
+			return nil, err
+		}
+		return sortedNodes(values[0])
+	})
+}
+
+// steady reads again what came out unreadable. Neo4j shows a node or an edge
+// that is deleted while a statement runs, but without its properties; the next
+// time it is gone. What stays unreadable is Corrupt.
+func steady[T any](read func() (T, error)) (T, error) {
+	const tries = 10
+	for try := 1; ; try++ {
+		v, err := read()
+		if err == nil || graph.KindOf(err) != graph.Corrupt || try == tries {
+			return v, err
+		}
 	}
-	return sortedNodes(values[0])
 }
 
 func sortedNodes(v any) ([]graph.Node, error) {
@@ -64,6 +80,10 @@ func sortedNodes(v any) ([]graph.Node, error) {
 
 // Ask implements graph.Reader.
 func (s *Store) Ask(ctx context.Context, q graph.Question) (graph.Answer, error) {
+	return steady(func() (graph.Answer, error) { return s.ask(ctx, q) })
+}
+
+func (s *Store) ask(ctx context.Context, q graph.Question) (graph.Answer, error) {
 	if q.Name == graph.NodesByName {
 		return s.nodesByName(ctx, q)
 	}
@@ -173,10 +193,15 @@ func (s *Store) edgesByKey(ctx context.Context, q graph.Question) (graph.Answer,
 	if err != nil {
 		return graph.Answer{}, err
 	}
-	values, err := s.read(ctx, neo4j.AccessModeRead, statement, map[string]any{
+	params := map[string]any{
 		"kind": string(q.Kind), "key": q.Key, "limit": q.Limit + 1,
 		"after_from_type": after[0], "after_from_id": after[1], "after_to_type": after[2], "after_to_id": after[3],
-	})
+	}
+	if q.Kind == graph.CanAccess {
+		statement = text("grants_by_key")
+		delete(params, "kind")
+	}
+	values, err := s.read(ctx, neo4j.AccessModeRead, statement, params)
 	if err != nil {
 		return graph.Answer{}, err
 	}

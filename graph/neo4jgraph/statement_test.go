@@ -62,6 +62,7 @@ var statementCases = map[string]struct {
 	"nodes_by_name":    {map[string]any{"names": []string{"email:ann@example.com"}}, 1},
 	"edges_from":       {map[string]any{"node": "user:ann", "kind": "MEMBER_OF", "after_type": "", "after_id": "", "after_key": "", "limit": 5}, 1},
 	"edges_to":         {map[string]any{"node": "team:core", "kind": "MEMBER_OF", "type": "", "after_type": "", "after_id": "", "after_key": "", "limit": 5}, 1},
+	"grants_by_key":    {map[string]any{"key": "reader", "after_from_type": "", "after_from_id": "", "after_to_type": "", "after_to_id": "", "limit": 5}, 1},
 	"edges_by_key":     {map[string]any{"kind": "CAN_ACCESS", "key": "reader", "after_from_type": "", "after_from_id": "", "after_to_type": "", "after_to_id": "", "limit": 5}, 1},
 	"check":            {map[string]any{"subject": "user:ann", "resource": "repo:trellis", "anyone": []string{"everyone:*"}, "at": 1, "permissions": []string{"repo:read"}, "permission_keys": []string{"permission:repo:read"}}, 1},
 	"export_next_type": {map[string]any{"after": "team;"}, 1},

@@ -83,9 +83,12 @@ func agree(t *testing.T, seed uint64, sample int, open func(*testing.T) graph.St
 			}
 		}
 		write(world.Start()...)
-		askWhileWriting(t, seed, now, store, index, func() {
-			for i := range 60 {
+		askWhileWriting(t, seed, now, store, index, func(enough func() bool) {
+			for i := 0; i < 60 || i < 2000 && !enough(); i++ {
 				write(world.Batch(100 + i))
+				if i > 60 {
+					time.Sleep(5 * time.Millisecond) // time for an engine to answer at one revision
+				}
 			}
 		})
 		everyPair(t, world, store, index)
@@ -99,7 +102,7 @@ func agree(t *testing.T, seed uint64, sample int, open func(*testing.T) graph.St
 
 // askWhileWriting compares the index with the engine as long as work runs,
 // whenever both answer at the same revision.
-func askWhileWriting(t *testing.T, seed uint64, now time.Time, store graph.Store, index *permission.Index, work func()) {
+func askWhileWriting(t *testing.T, seed uint64, now time.Time, store graph.Store, index *permission.Index, work func(enough func() bool)) {
 	ctx, stop := context.WithCancel(t.Context())
 	var compared atomic.Int64
 	var wg sync.WaitGroup
@@ -113,10 +116,11 @@ func askWhileWriting(t *testing.T, seed uint64, now time.Time, store graph.Store
 			}
 		})
 	}
-	work()
+	const wanted = 20
+	work(func() bool { return compared.Load() >= wanted })
 	stop()
 	wg.Wait()
-	if n := compared.Load(); n < 10 {
+	if n := compared.Load(); n < wanted {
 		t.Errorf("only %d questions could be compared during the writes", n)
 	}
 }
