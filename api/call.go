@@ -59,7 +59,7 @@ func (c *call) path(name string) string {
 func (c *call) subject() graph.Ref { return c.caller.Subject }
 
 func (c *call) actor() identity.Caller {
-	return identity.Caller{Subject: c.caller.Subject, RequestID: c.id}
+	return identity.Caller{Subject: c.caller.Subject, Origin: graph.Origin{RequestID: c.id, Key: c.caller.Key}}
 }
 
 // holds tells whether the caller has the permission on the node.

@@ -185,7 +185,7 @@ func SweepIdempotency(ctx context.Context, g *graph.Graph, now time.Time) (int, 
 			}
 		}
 		if len(steps) > 0 {
-			switch _, err := g.Write(ctx, graph.Batch{Actor: graph.Root, RequestID: "sweep", Steps: steps}); {
+			switch _, err := g.Write(ctx, graph.Batch{Actor: graph.Root, Origin: graph.Origin{RequestID: "sweep"}, Steps: steps}); {
 			case err == nil:
 				swept += len(steps) / 2
 			case graph.KindOf(err) != graph.Stale && graph.KindOf(err) != graph.NotFound:

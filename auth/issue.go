@@ -208,7 +208,7 @@ func (s *Issuer) lock(n *graph.Node, t Token) {
 
 func (s *Issuer) write(ctx context.Context, c identity.Caller, o identity.ApplyOptions, steps ...graph.Step) (graph.Result, error) {
 	all := append(append([]graph.Step{}, o.Conditions...), steps...)
-	return s.graph.Write(ctx, graph.Batch{Actor: c.Subject, RequestID: c.RequestID, Steps: append(all, o.Steps...)})
+	return s.graph.Write(ctx, graph.Batch{Actor: c.Subject, Origin: c.Origin, Steps: append(all, o.Steps...)})
 }
 
 func invalid(pointer, msg string) error {

@@ -118,9 +118,9 @@ type Batch struct {
 	// ID tells this batch from every other; Graph.Write fills it. It is kept
 	// in the change record, so that an engine whose connection broke during
 	// the commit can find out whether the batch happened before it tries again.
-	ID        string
-	Actor     Ref
-	RequestID string
+	ID    string
+	Actor Ref
+	Origin
 	// Time is when the change happened, UTC in whole milliseconds; Graph.Write fills it.
 	Time  time.Time
 	Steps []Step
@@ -206,6 +206,19 @@ func (s *Step) validate() error {
 	panic(fmt.Sprintf("graph: unknown step %d", s.Op))
 }
 
+// Origin says by which request a change came about, for the audit trail: a
+// store keeps it with the change record and makes nothing of it. All of it may
+// be empty.
+type Origin struct {
+	RequestID string `json:"request_id,omitempty"`
+	// Key is the id of the API key that was used.
+	Key string `json:"key,omitempty"`
+	// Address is the client's address, as far as it is to be kept.
+	Address string `json:"address,omitempty"`
+	// Agent is what the client calls itself.
+	Agent string `json:"agent,omitempty"`
+}
+
 // Result is what became of one batch. Exactly one of these holds: Err is set;
 // Change is set and Revision is its revision; or nothing needed changing, and
 // Revision is the store's head.
@@ -217,11 +230,11 @@ type Result struct {
 
 // Change is the record of one accepted batch: what the feed delivers.
 type Change struct {
-	Revision  Revision  `json:"revision"`
-	ID        string    `json:"id"`
-	Time      time.Time `json:"time"`
-	Actor     Ref       `json:"actor"`
-	RequestID string    `json:"request_id,omitempty"`
+	Revision Revision  `json:"revision"`
+	ID       string    `json:"id"`
+	Time     time.Time `json:"time"`
+	Actor    Ref       `json:"actor"`
+	Origin
 	// Entries are the net effect of the batch: at most one per node and per
 	// edge, deletions of edges first, then of nodes, then nodes, then edges.
 	Entries []Entry `json:"entries"`

@@ -23,10 +23,10 @@ func (c *Change) AppendJSON(b []byte) []byte {
 	b = appendTime(b, c.Time)
 	b = append(b, `,"actor":`...)
 	b = appendRef(b, c.Actor)
-	if c.RequestID != "" {
-		b = append(b, `,"request_id":`...)
-		b = appendText(b, c.RequestID)
-	}
+	b = appendOptional(b, `,"request_id":`, c.RequestID)
+	b = appendOptional(b, `,"key":`, c.Key)
+	b = appendOptional(b, `,"address":`, c.Address)
+	b = appendOptional(b, `,"agent":`, c.Agent)
 	b = append(b, `,"entries":[`...)
 	for i := range c.Entries {
 		if i > 0 {
@@ -35,6 +35,13 @@ func (c *Change) AppendJSON(b []byte) []byte {
 		b = c.Entries[i].appendJSON(b)
 	}
 	return append(b, ']', '}')
+}
+
+func appendOptional(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendText(append(b, name...), value)
 }
 
 func (e *Entry) appendJSON(b []byte) []byte {

@@ -79,12 +79,13 @@ func TestChangesSurviveTheirJSON(t *testing.T) {
 		edge := func() *graph.Edge {
 			return &graph.Edge{EdgeKey: graph.EdgeKey{From: ref(), Kind: "K", To: ref(), Key: rapid.SampledFrom([]string{"", "k\""}).Draw(t, "key")}, Props: drawProps().Draw(t, "props"), Created: at, Updated: at, Revision: 8}
 		}
-		c := graph.Change{Revision: 9, ID: text.Draw(t, "batch"), Time: at, RequestID: rapid.SampledFrom([]string{"", "r"}).Draw(t, "request"), Entries: []graph.Entry{
+		c := graph.Change{Revision: 9, ID: text.Draw(t, "batch"), Time: at, Entries: []graph.Entry{
 			{Node: &graph.NodeEntry{Before: node()}}, {Node: &graph.NodeEntry{After: node()}}, {Node: &graph.NodeEntry{Before: node(), After: node()}},
 			{Edge: &graph.EdgeEntry{Before: edge()}}, {Edge: &graph.EdgeEntry{After: edge()}}, {Edge: &graph.EdgeEntry{Before: edge(), After: edge()}},
 		}}
 		if rapid.Bool().Draw(t, "actor") {
 			c.Actor = ref()
+			c.Origin = graph.Origin{RequestID: text.Draw(t, "request"), Key: text.Draw(t, "key"), Address: text.Draw(t, "address"), Agent: text.Draw(t, "agent")}
 		}
 		short := c.AppendJSON(nil)
 		long, err := json.Marshal(&c)
@@ -165,7 +166,7 @@ func BenchmarkChangeJSON(b *testing.B) {
 		EdgeKey: graph.EdgeKey{From: graph.Ref{Type: "user", ID: "0197f3a2-7c1e-7000-8000-000000000001"}, Kind: graph.CanAccess, To: graph.Ref{Type: "repo", ID: "kubernetes/kubernetes"}, Key: "editor"},
 		Props:   graph.Props{graph.PropRole: "editor", graph.PropGrantedBy: "user:0197f3a2-7c1e-7000-8000-000000000002"}, Created: at, Updated: at, Revision: 5,
 	}
-	c := graph.Change{Revision: 5, ID: "0197f3a2-7c1e-7000-9000-000000000001", Time: at, Actor: e.From, RequestID: "req-1", Entries: []graph.Entry{{Edge: &graph.EdgeEntry{After: e}}}}
+	c := graph.Change{Revision: 5, ID: "0197f3a2-7c1e-7000-9000-000000000001", Time: at, Actor: e.From, Origin: graph.Origin{RequestID: "req-1"}, Entries: []graph.Entry{{Edge: &graph.EdgeEntry{After: e}}}}
 	text := c.AppendJSON(nil)
 	b.Run("Append", func(b *testing.B) {
 		var buf []byte

@@ -36,7 +36,7 @@ func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, E
 		}
 		if entries := p.settle(group[i].Time); len(entries) > 0 {
 			b := &group[i]
-			changes = append(changes, Change{Revision: p.head, ID: b.ID, Time: b.Time, Actor: b.Actor, RequestID: b.RequestID, Entries: entries})
+			changes = append(changes, Change{Revision: p.head, ID: b.ID, Time: b.Time, Actor: b.Actor, Origin: b.Origin, Entries: entries})
 			results[i].Change = &changes[len(changes)-1]
 		}
 		results[i].Revision = p.head

@@ -71,7 +71,9 @@ func (system) Conveys(graph.Ref, time.Time) iter.Seq2[graph.Ref, []string] { ret
 func (system) Flows(graph.Ref, time.Time) iter.Seq2[graph.Ref, []string]   { return nothing }
 func nothing(func(graph.Ref, []string) bool)                               {}
 func (k *core) system() identity.Authority                                 { return system{k.authority()} }
-func asSystem() identity.Caller                                            { return identity.Caller{Subject: graph.Root, RequestID: "start"} }
+func asSystem() identity.Caller {
+	return identity.Caller{Subject: graph.Root, Origin: graph.Origin{RequestID: "start"}}
+}
 
 // adminGrant is the edge that makes a subject an administrator.
 func adminGrant(subject graph.Ref) graph.EdgeKey {

@@ -57,7 +57,7 @@ func testChanges(r *room) {
 	for i := range 25 {
 		b := r.batch(putProps(r.ref("doc", fmt.Sprint(i)), graph.Props{"i": i}))
 		if i%2 == 0 {
-			b.RequestID, b.Actor = "", graph.Ref{}
+			b.Origin, b.Actor = graph.Origin{}, graph.Ref{}
 		}
 		if group = append(group, b); len(group) == 5 {
 			for _, res := range r.commit(group...) {

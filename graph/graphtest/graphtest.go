@@ -151,11 +151,11 @@ func (r *room) now() time.Time {
 func (r *room) batch(steps ...graph.Step) graph.Batch {
 	r.Helper()
 	b := graph.Batch{
-		ID:        fmt.Sprintf("%s-%d", r.prefix, r.ticks.Add(1)),
-		Actor:     graph.Ref{Type: "user", ID: "tester"},
-		RequestID: "request-" + r.prefix,
-		Time:      r.now(),
-		Steps:     steps,
+		ID:     fmt.Sprintf("%s-%d", r.prefix, r.ticks.Add(1)),
+		Actor:  graph.Ref{Type: "user", ID: "tester"},
+		Origin: graph.Origin{RequestID: "request-" + r.prefix, Key: "key-" + r.prefix, Address: "192.0.2.0/24", Agent: "a \"b\""},
+		Time:   r.now(),
+		Steps:  steps,
 	}
 	if err := b.Validate(); err != nil {
 		r.Fatalf("the suite's own batch is invalid: %v", err)

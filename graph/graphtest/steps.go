@@ -45,7 +45,7 @@ func testPut(r *room) {
 	want.Props, want.Updated, want.Revision = graph.Props{"y": "two"}, second.Time, head+2
 	r.same("replaced", nodeText(r.node(a)), nodeText(&want))
 	c := res.Change
-	if c == nil || c.Revision != head+2 || c.ID != second.ID || c.Actor != second.Actor || c.RequestID != second.RequestID || !c.Time.Equal(second.Time) {
+	if c == nil || c.Revision != head+2 || c.ID != second.ID || c.Actor != second.Actor || c.Origin != second.Origin || !c.Time.Equal(second.Time) {
 		r.Fatalf("change %+v does not tell of batch %+v", c, second)
 	}
 	if len(c.Entries) != 1 || c.Entries[0].Node == nil {

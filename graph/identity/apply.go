@@ -52,7 +52,7 @@ func (s *Service) try(ctx context.Context, caller Caller, muts []Mutation, o App
 	}
 	steps := make([]graph.Step, 0, len(o.Conditions)+len(c.steps)+len(o.Steps))
 	steps = append(append(append(steps, o.Conditions...), c.steps...), o.Steps...)
-	r, err := s.graph.Write(ctx, graph.Batch{Actor: caller.Subject, RequestID: caller.RequestID, Time: c.at, Steps: steps})
+	r, err := s.graph.Write(ctx, graph.Batch{Actor: caller.Subject, Origin: caller.Origin, Time: c.at, Steps: steps})
 	if err != nil {
 		again := false
 		var e *graph.Error

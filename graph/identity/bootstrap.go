@@ -57,7 +57,7 @@ func (s *Service) Bootstrap(ctx context.Context) error {
 		if err := c.bootstrap(); err != nil {
 			return err
 		}
-		_, err := s.graph.Write(ctx, graph.Batch{Actor: graph.Root, RequestID: "bootstrap", Time: c.at, Steps: c.steps})
+		_, err := s.graph.Write(ctx, graph.Batch{Actor: graph.Root, Origin: graph.Origin{RequestID: "bootstrap"}, Time: c.at, Steps: c.steps})
 		if graph.KindOf(err) != graph.Stale || err == nil || try == maxTries {
 			return err
 		}

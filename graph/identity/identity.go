@@ -76,8 +76,8 @@ type Authority interface {
 
 // Caller is on whose behalf something is done.
 type Caller struct {
-	Subject   graph.Ref
-	RequestID string
+	Subject graph.Ref
+	graph.Origin
 }
 
 // Op says what a Mutation does.

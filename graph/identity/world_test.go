@@ -106,7 +106,7 @@ func parse(t *testing.T, text string) []identity.Mutation {
 
 func (w *world) apply(who graph.Ref, text string) (identity.Outcome, error) {
 	w.t.Helper()
-	return w.Apply(context.Background(), identity.Caller{Subject: who, RequestID: "test"}, parse(w.t, text), identity.ApplyOptions{})
+	return w.Apply(context.Background(), identity.Caller{Subject: who, Origin: graph.Origin{RequestID: "test"}}, parse(w.t, text), identity.ApplyOptions{})
 }
 
 func (w *world) must(who graph.Ref, text string) identity.Outcome {

@@ -109,7 +109,7 @@ func BenchmarkGrantsInGroupsOf64(b *testing.B) {
 	b.ResetTimer()
 	group := make([]graph.Batch, 0, 64)
 	for i := range b.N {
-		group = append(group, graph.Batch{ID: fmt.Sprintf("0197f3a2-7c1e-7000-9000-%012d", i), Actor: user(0), RequestID: fmt.Sprintf("req-%d", i), Time: noon,
+		group = append(group, graph.Batch{ID: fmt.Sprintf("0197f3a2-7c1e-7000-9000-%012d", i), Actor: user(0), Origin: graph.Origin{RequestID: fmt.Sprintf("req-%d", i)}, Time: noon,
 			Steps: []graph.Step{graph.RequireAt(role, rev), graph.Link(grant(i, users, repos))}})
 		if len(group) == 64 || i == b.N-1 {
 			commit(b, s, group...)
