@@ -105,8 +105,8 @@ type Event struct {
 	// Node is what it was done to, Other the other end of an edge: the
 	// subject of a grant, the member of a set, the new parent.
 	Node, Other string
-	// Within are the nodes above Node at the time, without the root: who may
-	// read audit records on one of them may read this.
+	// Within are Node and the nodes above it at the time, without the root:
+	// who may read audit records on one of them may read this.
 	Within []string
 	// Before and After are JSON objects of what changed, "" for nothing.
 	Before, After string
@@ -134,7 +134,7 @@ type Decision struct {
 	Question string
 	// Subject, Permission and Resource are what was asked about.
 	Subject, Permission, Resource string
-	// Within are the nodes above Resource, without the root.
+	// Within are Resource and the nodes above it, without the root.
 	Within []string
 	// Answer is Allowed, Refused or Listed.
 	Answer string
