@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -144,6 +145,12 @@ func TestAnotherSecretOpensNothing(t *testing.T) {
 		if _, err := f(); graph.KindOf(err) != graph.Corrupt {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if a.Addresses().Sum("x") == b.Addresses().Sum("x") || a.Addresses().Sum("x") == a.Cursors().Sum("x") {
+		t.Error("sums of addresses collide")
+	}
+	if len(a.AuditChain()) != 32 || bytes.Equal(a.AuditChain(), b.AuditChain()) || !bytes.Equal(a.AuditChain(), secrets(t).AuditChain()) {
+		t.Error("the audit chain's secret does not follow from the server's")
 	}
 	if a.Cursors().Sum("x") == b.Cursors().Sum("x") || a.Cursors().Sum("x") == a.Idempotency().Sum("x") || a.Cursors().Sum("ab", "c") == a.Cursors().Sum("a", "bc") {
 		t.Error("sums collide")

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"slices"
 	"sync"
 
 	"trellis/graph"
@@ -23,6 +24,8 @@ type Secrets struct {
 	apiKeys     *MAC
 	cursors     *MAC
 	idempotency *MAC
+	addresses   *MAC
+	auditChain  []byte
 	seal        cipher.AEAD
 }
 
@@ -35,12 +38,16 @@ func NewSecrets(secret string) (*Secrets, error) {
 		return hkdf.Key(sha256.New, []byte(secret), nil, "trellis/"+purpose+"/1", sha256.Size)
 	}
 	s := &Secrets{}
-	for purpose, to := range map[string]**MAC{"api-key": &s.apiKeys, "cursor": &s.cursors, "idempotency": &s.idempotency} {
+	for purpose, to := range map[string]**MAC{"api-key": &s.apiKeys, "cursor": &s.cursors, "idempotency": &s.idempotency, "address": &s.addresses} {
 		k, err := derive(purpose)
 		if err != nil {
 			return nil, graph.Wrap(graph.Internal, err, "deriving the %s key", purpose)
 		}
 		*to = newMAC(k)
+	}
+	var err error
+	if s.auditChain, err = derive("audit-chain"); err != nil {
+		return nil, graph.Wrap(graph.Internal, err, "deriving the key of the audit chain")
 	}
 	k, err := derive("seal")
 	if err != nil {
@@ -61,6 +68,14 @@ func (s *Secrets) Cursors() *MAC { return s.cursors }
 
 // Idempotency names the records of idempotency keys.
 func (s *Secrets) Idempotency() *MAC { return s.idempotency }
+
+// Addresses hashes what tells who a person is, such as a network address, where
+// only a hash of it is kept.
+func (s *Secrets) Addresses() *MAC { return s.addresses }
+
+// AuditChain is the secret of the chain that makes tampering with audit
+// records evident.
+func (s *Secrets) AuditChain() []byte { return slices.Clone(s.auditChain) }
 
 // Seal encrypts data. What it returns opens only under the same name, so that
 // sealed data cannot be moved from one record to another.

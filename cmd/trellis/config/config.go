@@ -10,13 +10,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"trellis/audit"
 )
 
 // Env looks up an environment variable.
@@ -42,6 +46,14 @@ type Config struct {
 	DrainTimeout   time.Duration
 	Metrics        bool
 	FeedRetention  time.Duration
+
+	AuditURL       string
+	AuditCluster   string
+	SpoolLimit     int64
+	DecisionRate   float64
+	Addresses      string // full, subnet or hash
+	TrustedProxies []netip.Prefix
+	Retention      audit.Retention
 
 	values []Value
 }
@@ -106,10 +118,13 @@ func Load(env Env, names []string, file string) (*Config, error) {
 		if s.Secret {
 			v.Text = mask(v.Text)
 		}
-		if s.Name == "TRELLIS_GRAPH_URL" {
+		if s.Name == graphURL || s.Name == auditURL {
 			v.Text = maskURL(v.Text)
 		}
 		c.values = append(c.values, v)
+	}
+	if len(problems) == 0 {
+		problems = c.auditProblems()
 	}
 	if len(problems) == 0 && !c.Embedded() && c.SecretKey == "" {
 		problems = append(problems, errors.New("TRELLIS_SECRET_KEY is not set: with a graph on a server every process needs the same secret; write 32 characters or more, for example the output of: openssl rand -hex 32"))
@@ -149,6 +164,7 @@ func mask(s string) string {
 // maskURL hides the password of an address, and of one that is malformed
 // everything before the host.
 func maskURL(s string) string {
+	s = passwordParameter.ReplaceAllString(s, "${1}********")
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 {
 		return s
@@ -163,6 +179,9 @@ func maskURL(s string) string {
 	}
 	return scheme + "://" + user + ":********" + s[at:]
 }
+
+// passwordParameter is where a password does not belong, but is often written.
+var passwordParameter = regexp.MustCompile(`(?i)([?&]password=)[^&]*`)
 
 // client are the variables that the command line reads itself.
 var client = []string{"TRELLIS_URL", "TRELLIS_TOKEN"}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -23,8 +24,12 @@ const ConfigFile = "TRELLIS_CONFIG"
 // defaultData is written in the documentation in place of the real directory.
 const defaultData = "${XDG_DATA_HOME:-~/.local/share}/trellis"
 
+const graphURL = "TRELLIS_GRAPH_URL"
+
 // Settings lists every setting. Those that others refer to come first.
-var Settings = []Setting{
+var Settings = slices.Concat(serverSettings, auditSettings)
+
+var serverSettings = []Setting{
 	{Name: ConfigFile, Doc: "A file of settings, one NAME=VALUE a line; lines that start with # are comments. A variable that is set in the environment wins over the file. The flag --config does the same."},
 	{
 		Name: "TRELLIS_LISTEN", Default: "127.0.0.1:8080",
@@ -37,13 +42,13 @@ var Settings = []Setting{
 		set: func(c *Config, s string) error { c.Data = s; return parseData(s) },
 	},
 	{
-		Name: "TRELLIS_GRAPH_URL", Default: "sqlite:$DATA/graph.db",
+		Name: graphURL, Default: "sqlite:$DATA/graph.db",
 		Doc: "Where the graph is kept: sqlite:PATH for a file ($DATA stands for the data directory), bolt://USER:PASSWORD@HOST:PORT for one Neo4j server, neo4j://… for a cluster; bolt+s:// and neo4j+s:// with TLS.",
 		set: func(c *Config, s string) error { c.GraphURL = s; return parseGraphURL(s) },
 	},
 	{
 		Name: "TRELLIS_SECRET_KEY", Secret: true,
-		Doc: "Secret from which the keys for credentials, cursors and sealed data are derived: 32 characters or more, the same on every server of one graph. Needed with Neo4j. If it is not set, a server with an embedded graph makes one and keeps it in secret.key in the data directory.",
+		Doc: "Secret from which the keys for credentials, cursors, sealed data and the chain of the audit log are derived: 32 characters or more, the same on every server of one graph. Needed with Neo4j. If it is not set, a server with an embedded graph makes one and keeps it in secret.key in the data directory.",
 		set: func(c *Config, s string) error { c.SecretKey = s; return parseKey(s) },
 	},
 	{
