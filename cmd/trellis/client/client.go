@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"trellis/graph"
@@ -31,10 +32,17 @@ const maxAnswer = 64 << 20
 
 // Client is safe for concurrent use.
 type Client struct {
+	// RequestIDs, if not empty, begins the ids of all requests, so that what the
+	// server notes of them can be told from the rest. Set it before the first one.
+	RequestIDs string
+
 	base  *url.URL
 	token string
 	http  *http.Client
-	agent string
+	// slow is for answers that may take long to begin.
+	slow     *http.Client
+	agent    string
+	requests atomic.Int64
 	// patience is how long a request is repeated while the server says that it cannot answer now.
 	patience time.Duration
 }
@@ -59,11 +67,19 @@ func New(base, token, agent string) (*Client, error) {
 	}
 	// An answer that leads elsewhere is an error: the credential must not follow.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{base: u, token: token, http: &http.Client{Transport: t, CheckRedirect: stay}, agent: agent, patience: 30 * time.Second}, nil
+	slow := t.Clone()
+	slow.ResponseHeaderTimeout = 0
+	return &Client{
+		base: u, token: token, http: &http.Client{Transport: t, CheckRedirect: stay}, slow: &http.Client{Transport: slow, CheckRedirect: stay},
+		agent: agent, patience: 30 * time.Second,
+	}, nil
 }
 
 // Close lets idle connections go.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.slow.CloseIdleConnections()
+}
 
 // Problem is an error that the server described.
 type Problem struct {
@@ -148,12 +164,16 @@ func (c *Client) post(ctx context.Context, path string, in, out any, key string)
 	return c.call(ctx, http.MethodPost, path, nil, b, key, out)
 }
 
-// call repeats a request while the server says that it cannot answer now, or
-// the connection broke, for as long as its patience lasts.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, key string, out any) error {
+	return c.repeat(ctx, func() error { return c.once(ctx, method, path, query, body, key, out) })
+}
+
+// repeat does it again while the server says that it cannot answer now, or
+// the connection broke, for as long as its patience lasts.
+func (c *Client) repeat(ctx context.Context, do func() error) error {
 	until := time.Now().Add(c.patience)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := c.once(ctx, method, path, query, body, key, out)
+		err := do()
 		var p *Problem
 		if errors.As(err, &p) && (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests) {
 			wait = max(wait, p.retryAfter)
@@ -197,7 +217,47 @@ func (c *Client) once(ctx context.Context, method, path string, query url.Values
 	return nil
 }
 
+// Open asks for path with the query and returns the answer's body, which comes
+// bit by bit and may take any time to begin. It has the type accept. Reading
+// it ends with io.EOF only if the whole answer came. The caller closes it.
+func (c *Client) Open(ctx context.Context, path string, query url.Values, accept string) (body io.ReadCloser, err error) {
+	err = c.repeat(ctx, func() error {
+		req, err := c.request(ctx, http.MethodGet, path, query, nil, "")
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Accept", accept)
+		resp, err := c.do(c.slow, req)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode >= 300 {
+			defer resp.Body.Close()
+			b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+			if err != nil {
+				return fmt.Errorf("%w: %w", errBroken, err)
+			}
+			return readProblem(resp, b)
+		}
+		if got, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";"); got != accept {
+			resp.Body.Close()
+			return fmt.Errorf("the answer of %s is of type %q, not %s; is it a Trellis server?", c.base.Redacted(), got, accept)
+		}
+		body = resp.Body
+		return nil
+	})
+	return body, err
+}
+
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, body []byte, key string) (*http.Response, error) {
+	req, err := c.request(ctx, method, path, query, body, key)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(c.http, req)
+}
+
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body []byte, key string) (*http.Request, error) {
 	u := c.base.String() + path
 	if len(query) > 0 {
 		u += "?" + query.Encode()
@@ -217,7 +277,14 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	resp, err := c.http.Do(req)
+	if c.RequestIDs != "" {
+		req.Header.Set("X-Request-ID", c.RequestIDs+strconv.FormatInt(c.requests.Add(1), 10))
+	}
+	return req, nil
+}
+
+func (c *Client) do(h *http.Client, req *http.Request) (*http.Response, error) {
+	resp, err := h.Do(req)
 	if err == nil {
 		return resp, nil
 	}
@@ -225,8 +292,8 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if errors.As(err, &op) && op.Op == "dial" {
 		return nil, fmt.Errorf("no server answers at %s: %w; start one with `trellis serve`, or set TRELLIS_URL", c.base.Redacted(), op.Err)
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := req.Context().Err(); err != nil {
+		return nil, err
 	}
 	return nil, fmt.Errorf("%w: %w", errBroken, err)
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -145,5 +146,55 @@ func TestAWrongAddressIsRefused(t *testing.T) {
 	}
 	if _, err := client.New("", "a b", ""); err == nil || strings.Contains(err.Error(), "a b") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A long answer that breaks off cannot be taken for a whole one.
+func TestAnOpenedAnswerEndsOnlyWhenItIsWhole(t *testing.T) {
+	const typ = "text/csv"
+	part := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", typ+"; charset=utf-8")
+		fmt.Fprint(w, "a,b\n")
+		w.(http.Flusher).Flush()
+	}
+	read := func(c *client.Client) (string, error) {
+		body, err := c.Open(t.Context(), "/x", nil, typ)
+		if err != nil {
+			return "", err
+		}
+		defer body.Close()
+		b, err := io.ReadAll(body)
+		return string(b), err
+	}
+	if got, err := read(server(t, answer(503, ""), part)); got != "a,b\n" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	cut := func(w http.ResponseWriter, r *http.Request) { part(w, r); panic(http.ErrAbortHandler) }
+	if got, err := read(server(t, cut)); got != "a,b\n" || err == nil {
+		t.Errorf("cut off: got %q, %v", got, err)
+	}
+	if _, err := read(server(t, answer(200, "a,b\n"))); err == nil {
+		t.Error("an answer of another type was taken")
+	}
+	var p *client.Problem
+	if _, err := read(server(t, answer(403, `{"title":"no"}`))); !errors.As(err, &p) || p.Status != 403 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRequestsAreNamedAsAsked(t *testing.T) {
+	var ids []string
+	c := server(t, func(w http.ResponseWriter, r *http.Request) {
+		ids = append(ids, r.Header.Get("X-Request-ID"))
+		fmt.Fprint(w, "{}")
+	})
+	c.RequestIDs = "mine-"
+	for range 2 {
+		if err := c.Get(t.Context(), "/x", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(ids, []string{"mine-1", "mine-2"}) {
+		t.Errorf("got %q", ids)
 	}
 }
