@@ -72,7 +72,7 @@ func (c *call) require(permission string, on graph.Ref) error {
 	if c.holds(permission, on) {
 		return nil
 	}
-	return &graph.Error{Kind: graph.Denied, Msg: permission + " on " + on.String() + " is needed", Ref: on}
+	return &graph.Error{Kind: graph.Denied, Msg: permission + " on " + on.String() + " is needed", Ref: on, Permission: permission}
 }
 
 // refresh takes the newest view: what a write of this request has done is in it.

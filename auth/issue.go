@@ -166,7 +166,7 @@ func (s *Issuer) may(a identity.Authority, c identity.Caller, permission string,
 	if a.Check(c.Subject, permission, on, s.now()) {
 		return nil
 	}
-	return &graph.Error{Kind: graph.Denied, Msg: "you need " + permission + " on " + on.String(), Ref: on}
+	return &graph.Error{Kind: graph.Denied, Msg: "you need " + permission + " on " + on.String(), Ref: on, Permission: permission}
 }
 
 // covers keeps a key of somebody else from being a way to more power.
@@ -176,8 +176,8 @@ func (s *Issuer) covers(a identity.Authority, c identity.Caller, owner graph.Ref
 	}
 	now := s.now()
 	for resource, permissions := range a.Conveys(owner, now) {
-		if len(a.Missing(c.Subject, resource, permissions, now)) > 0 {
-			return &graph.Error{Kind: graph.Denied, Msg: "you do not hold everything that " + owner.String() + " holds, so you cannot have a key of it", Ref: owner}
+		if lack := a.Missing(c.Subject, resource, permissions, now); len(lack) > 0 {
+			return &graph.Error{Kind: graph.Denied, Msg: "you do not hold everything that " + owner.String() + " holds, so you cannot have a key of it", Ref: owner, Permission: lack[0]}
 		}
 	}
 	return nil

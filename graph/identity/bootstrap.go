@@ -7,8 +7,8 @@ import (
 )
 
 // systemTypes are the types that Trellis brings along, with the actions they
-// have besides the standard ones. "access" and "change" have no nodes: they
-// only name permissions.
+// have besides the standard ones. "access", "change" and "audit" have no nodes:
+// they only name permissions.
 var systemTypes = []struct {
 	name    graph.Type
 	about   string
@@ -28,6 +28,7 @@ var systemTypes = []struct {
 	{name: APIKey, about: "A credential of a user or a service account", parents: []string{"user", "service_account"}},
 	{name: "access", about: "Who may do what", actions: []string{"grant", "inspect"}, bare: true},
 	{name: "change", about: "The feed of changes", actions: []string{"read"}, bare: true},
+	{name: "audit", about: "The audit log", actions: []string{"read"}, bare: true},
 }
 
 // systemRoles are the roles that Trellis brings along.
@@ -43,6 +44,7 @@ var systemRoles = []struct {
 	{RoleReadOnly, "Read only", "Reads people, groups, organizations, teams and roles", []string{
 		"group:read", "organization:read", "permission:read", "resource_type:read", "role:read", "team:read", "user:read",
 	}},
+	{RoleAuditor, "Auditor", "Reads the audit log of what is at or below where it is granted", []string{ReadAudit}},
 	{RoleSelf, "Self", "Given to every user and service account on itself", []string{
 		"api_key:create", "api_key:delete", "api_key:read", "api_key:update", "service_account:read", "user:read",
 	}},

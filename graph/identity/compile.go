@@ -119,7 +119,7 @@ func (c *compiler) need(permission string, r graph.Ref) error {
 		return nil
 	}
 	e := graph.Errorf(graph.Denied, "%s on %s is needed", permission, r)
-	e.Ref = r
+	e.Ref, e.Permission = r, permission
 	return e
 }
 
@@ -149,7 +149,7 @@ func (c *compiler) cover(r graph.Ref, permissions []string, what string) error {
 		lack = append(slices.Clone(lack[:5]), "…")
 	}
 	e := graph.Errorf(graph.Denied, "%s would give away %s on %s, which the caller does not hold there", what, strings.Join(lack, ", "), r)
-	e.Ref = r
+	e.Ref, e.Permission = r, lack[0]
 	return e
 }
 

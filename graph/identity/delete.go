@@ -25,7 +25,7 @@ func (c *compiler) delete(m *Mutation) error {
 	}
 	if s.node.Props.Bool("system") {
 		e := graph.Errorf(graph.Denied, "%s belongs to Trellis itself and cannot be deleted", m.Node)
-		e.Ref = m.Node
+		e.Ref, e.Permission = m.Node, string(m.Node.Type)+":delete"
 		return e
 	}
 	c.pin(m, s)
@@ -76,7 +76,7 @@ func (c *compiler) below(m *Mutation) ([]graph.Ref, error) {
 				}
 				if err := c.need(string(child.Type)+":delete", child); err != nil {
 					e := graph.Errorf(graph.Denied, "something below %s may not be deleted by the caller", m.Node)
-					e.Ref = m.Node
+					e.Ref, e.Permission = m.Node, string(child.Type)+":delete"
 					return nil, e
 				}
 			}

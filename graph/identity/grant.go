@@ -124,7 +124,7 @@ func (c *compiler) revoke(m *Mutation) error {
 		}
 		if lack := c.missing(m.Resource, taken); len(lack) > 0 {
 			e := graph.Errorf(graph.Denied, "taking this grant needs all that it gives; the caller does not hold %s on %s", lack[0], m.Resource)
-			e.Ref = m.Resource
+			e.Ref, e.Permission = m.Resource, lack[0]
 			return e
 		}
 	}

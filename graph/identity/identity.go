@@ -39,6 +39,8 @@ const (
 	GrantAccess = "access:grant"
 	// ReadChanges, on the root: follow the feed of changes.
 	ReadChanges = "change:read"
+	// ReadAudit, on a node: read what the audit log has of it and of what is below it.
+	ReadAudit = "audit:read"
 )
 
 // Ids of the system roles.
@@ -46,6 +48,7 @@ const (
 	RoleAdmin     = "admin"
 	RoleDeveloper = "developer"
 	RoleReadOnly  = "readonly"
+	RoleAuditor   = "auditor"
 	RoleOwner     = "owner" // given to whoever creates a resource, on it
 	RoleSelf      = "self"  // given to every user and service account, on itself
 )

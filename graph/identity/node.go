@@ -29,7 +29,7 @@ func (c *compiler) edit(m *Mutation) error {
 	}
 	if s.node.Props.Bool("system") {
 		e := graph.Errorf(graph.Denied, "%s belongs to Trellis itself and cannot be changed", m.Node)
-		e.Ref = m.Node
+		e.Ref, e.Permission = m.Node, string(m.Node.Type)+":update"
 		return e
 	}
 	base := draft{props: s.node.Props}
