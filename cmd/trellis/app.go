@@ -91,7 +91,7 @@ Try it:  trellis serve --demo`,
 	root.AddCommand(
 		a.serveCommand(), a.setupCommand(), a.configCommand(), a.exportCommand(), a.importCommand(),
 		a.checkCommand(), a.explainCommand(), a.whoCanCommand(), a.canCommand(),
-		a.applyCommand(), a.loadCommand(), a.healthCommand(), a.versionCommand(),
+		a.applyCommand(), a.loadCommand(), a.auditCommand(), a.healthCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -108,7 +108,7 @@ var (
 )
 
 func parseAuditURL(s string) error {
-	const want = "want sqlite:PATH, clickhouse://USER:PASSWORD@HOST:9000/DATABASE or http://USER:PASSWORD@HOST:8123/DATABASE"
+	const want = "want sqlite:PATH, clickhouse://USER:PASSWORD@HOST:9000/DATABASE or http://USER:PASSWORD@HOST:8123/DATABASE" //nolint:gosec // no credentials: it says where they go
 	if path, ok := strings.CutPrefix(s, "sqlite:"); ok {
 		if path == "" || strings.HasPrefix(path, "//") {
 			return errors.New(want)

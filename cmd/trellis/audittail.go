@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trellis/cmd/trellis/client"
+)
+
+const (
+	// tailEvery is how often tail -f asks.
+	tailEvery = time.Second
+	// tailOverlap is how far before the newest record tail -f looks again: records
+	// of several servers arrive a little out of order.
+	tailOverlap = 30 * time.Second
+)
+
+func (a *app) auditTailCommand() *cobra.Command {
+	var f auditFilter
+	var follow, wide bool
+	var lines int
+	c := &cobra.Command{
+		Use: "tail", Short: "Print the newest records of the audit log, and follow it", Args: cobra.NoArgs,
+		Long: `Print the newest records, the newest last. With -f, go on with those that
+arrive, until interrupted; the questions that it asks for that are not shown.
+A record is there about a second after what it tells of. What one of several
+servers delivers more than 30 seconds after the others, because it could not
+before, is not shown: query finds it.`,
+		Example: "  trellis audit tail -f\n  trellis audit tail -f --stream decisions --where answer=denied",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if lines < 0 || lines > auditPage {
+				return fmt.Errorf("--lines is %d: want 0 to %d", lines, auditPage)
+			}
+			cl, err := a.client()
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			cl.RequestIDs = "tail-" + rand.Text() + "-"
+			t := &tail{cl: cl, filter: f, p: a.auditPrinter(f.stream, wide), seen: map[place]time.Time{}}
+			if err := t.begin(c.Context(), lines); err != nil || !follow {
+				return errors.Join(err, t.p.end())
+			}
+			err = t.follow(c.Context(), tailEvery)
+			if c.Context().Err() != nil {
+				return nil // interrupted: that is how it ends
+			}
+			return err
+		},
+	}
+	f.add(c, false)
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with records that arrive")
+	c.Flags().IntVarP(&lines, "lines", "n", 20, "how many of the newest to begin with")
+	c.Flags().BoolVar(&wide, "wide", false, "do not cut names to fit 100 columns")
+	return a.jsonFlag(c)
+}
+
+// place names a record for ever.
+type place struct {
+	writer string
+	seq    uint64
+}
+
+// tail follows one stream.
+type tail struct {
+	cl     *client.Client
+	filter auditFilter
+	p      *auditPrinter
+	// newest is the time of the newest record, seen what has been read of the
+	// time since tailOverlap before it.
+	newest time.Time
+	seen   map[place]time.Time
+}
+
+// begin prints the newest records.
+func (t *tail) begin(ctx context.Context, lines int) error {
+	q, err := t.filter.query(time.Now())
+	if err != nil {
+		return err
+	}
+	var all []auditRecord
+	// One more than is shown: what is not newer than that one is before the first line.
+	err = auditRecords(ctx, t.cl, t.filter.path(), q, lines+1, func(page []auditRecord) error { all = append(all, page...); return nil })
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	t.newest = all[0].Time
+	var before time.Time
+	if len(all) > lines {
+		before, all = all[lines].Time, all[:lines]
+	}
+	for _, r := range all {
+		t.seen[place{r.Writer, r.Seq}] = r.Time
+	}
+	if err := t.show(all); err != nil {
+		return err
+	}
+	fresh, err := t.read(ctx)
+	if err != nil {
+		return err
+	}
+	return t.show(slices.DeleteFunc(fresh, func(r auditRecord) bool { return !r.Time.After(before) }))
+}
+
+// follow prints what arrives until the context ends.
+func (t *tail) follow(ctx context.Context, every time.Duration) error {
+	for sleep(ctx, every) {
+		fresh, err := t.read(ctx)
+		if err == nil {
+			err = t.show(fresh)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// read returns what is not seen yet since tailOverlap before the newest
+// record, newest first, and notes it as seen.
+func (t *tail) read(ctx context.Context) (fresh []auditRecord, err error) {
+	q, err := t.filter.query(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if !t.newest.IsZero() {
+		q.Set("from", formatTime(t.newest.Add(-tailOverlap)))
+	}
+	err = auditRecords(ctx, t.cl, t.filter.path(), q, 0, func(page []auditRecord) error {
+		for _, r := range page {
+			k := place{r.Writer, r.Seq}
+			if _, ok := t.seen[k]; ok {
+				continue
+			}
+			t.seen[k] = r.Time
+			if r.Time.After(t.newest) {
+				t.newest = r.Time
+			}
+			fresh = append(fresh, r)
+		}
+		return nil
+	})
+	for k, at := range t.seen {
+		if at.Before(t.newest.Add(-2 * tailOverlap)) {
+			delete(t.seen, k)
+		}
+	}
+	return fresh, err
+}
+
+// show prints records that come newest first, the newest last, without those
+// of tail's own questions.
+func (t *tail) show(records []auditRecord) error {
+	records = slices.DeleteFunc(slices.Clone(records), func(r auditRecord) bool { return strings.HasPrefix(r.RequestID, t.cl.RequestIDs) })
+	slices.Reverse(records)
+	return t.p.print(records)
+}
