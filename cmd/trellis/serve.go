@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -197,15 +199,27 @@ func (s *server) prepareAndTell(ctx context.Context, ready func(context.Context,
 	}
 }
 
-// changesPath is the one answer that has no end of its own.
-const changesPath = "/api/v1/changes"
+const (
+	// changesPath is the one answer that has no end of its own.
+	changesPath = "/api/v1/changes"
+	// verifyPath is an answer that takes as long as reading the whole audit log.
+	verifyPath = "/api/v1/audit/verification"
+)
+
+// long tells whether the answer may take as long as it takes: exports, and what
+// is asked for as a whole and not by pages.
+func long(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return r.URL.Path == verifyPath ||
+		slices.ContainsFunc(slices.Collect(maps.Values(exportTypes)), func(t string) bool { return strings.Contains(accept, t) })
+}
 
 // streams frees answers that come bit by bit from the limits on others, and
 // ends those without an end when the server stops.
 func (s *server) streams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		endless := r.URL.Path == changesPath
-		if endless || strings.Contains(r.Header.Get("Accept"), "application/x-ndjson") {
+		if endless || long(r) {
 			// Only connections that are gone already refuse this.
 			rc := http.NewResponseController(w)
 			_ = rc.SetReadDeadline(time.Time{})

@@ -34,18 +34,23 @@ var auditSettings = []Setting{
 	{
 		Name: "TRELLIS_AUDIT_SPOOL_LIMIT", Default: "1G",
 		Doc: "What audit records that are not delivered yet may take on this machine's disk; K, M and G may follow the number. At the limit, requests that must be recorded get 503, and what need not be is dropped and counted.",
-		set: func(c *Config, s string) (err error) { c.SpoolLimit, err = parseSize(s); return err },
+		set: func(c *Config, s string) (err error) {
+			if c.SpoolLimit, err = parseSize(s); err != nil || c.SpoolLimit < 1<<20 {
+				return errors.New("want a number of bytes, 1M or more, such as 512M or 4G")
+			}
+			return nil
+		},
 	},
 	{
 		Name: "TRELLIS_AUDIT_DECISIONS", Default: "1",
-		Doc: "The share of allowed permission questions that is recorded, from 0 (none) to 1 (all). Refused ones are always recorded. A recorded one says how many it stands for.",
+		Doc: "The share of allowed permission questions that is recorded, from 0 (none) to 1 (all), rounded to one in a whole number. Refused ones are always recorded. A recorded one says how many it stands for.",
 		set: func(c *Config, s string) (err error) { c.DecisionRate, err = parseShare(s); return err },
 	},
 	{
 		Name: "TRELLIS_AUDIT_ADDRESSES", Default: "subnet",
 		Doc: "How the addresses of clients are recorded: full, subnet (the first 24 bits of an IPv4 address, the first 48 of an IPv6 address), or hash (one address always has the same one, which cannot be turned back without the server's secret).",
 		set: func(c *Config, s string) error {
-			if c.Addresses = s; !slices.Contains([]string{"full", "subnet", "hash"}, s) {
+			if c.Addresses = s; !slices.Contains([]string{audit.AddressFull, audit.AddressSubnet, audit.AddressHash}, s) {
 				return errors.New("want full, subnet or hash")
 			}
 			return nil

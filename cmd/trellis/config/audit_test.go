@@ -56,7 +56,7 @@ func TestMistakesInSettingsOfTheAuditLog(t *testing.T) {
 			"http://h:8123/d?username=u&password=hush": "the password belongs before the @",
 		},
 		"TRELLIS_AUDIT_CLUSTER":     {"a b": "want the name of a cluster"},
-		"TRELLIS_AUDIT_SPOOL_LIMIT": {"1": "want a number of bytes", "lots": "want a number of bytes"},
+		"TRELLIS_AUDIT_SPOOL_LIMIT": {"1": "want a number of bytes", "512K": "1M or more", "lots": "want a number of bytes"},
 		"TRELLIS_AUDIT_DECISIONS":   {"1.1": "want a number from 0 to 1", "-0.1": "want a number", "NaN": "want a number", "all": "want a number"},
 		"TRELLIS_AUDIT_ADDRESSES":   {"none": "want full, subnet or hash"},
 		"TRELLIS_TRUSTED_PROXIES":   {"10.0.0.0/33": `"10.0.0.0/33" is neither an address nor a network`, "proxy": `"proxy" is neither`, "fe80::1%eth0": `"fe80::1%eth0" is neither`},
