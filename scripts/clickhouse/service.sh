@@ -23,7 +23,7 @@ clickhouse_package() {
 # clickhouse_front prints where the program belongs: its sources and Go decide its name.
 clickhouse_front() {
   local sum
-  sum=$({ go env GOVERSION && cd "$clickhouse_files/front" && cat go.mod go.sum ./*.go; } | cksum)
+  sum=$({ go env GOVERSION && cd "$clickhouse_files/front" && cat go.mod go.sum ./*.go chdb/*; } | cksum)
   echo "$cache/clickhouse-front-${sum%% *}"
 }
 
@@ -76,7 +76,7 @@ clickhouse_install_front() {
 # The passwords are in the environment that scripts/services exports, not on the command
 # line, which every user of the machine may read.
 clickhouse_start() { # HOME PORT
-  launch clickhouse "$(clickhouse_front)/front" -lib "$clickhouse_lib" -path "$1/data" -addr "127.0.0.1:$2"
+  launch clickhouse "$(clickhouse_front)/front" -lib "$clickhouse_lib" -data "$1/data" -listen "127.0.0.1:$2"
 }
 
 clickhouse_ping() { # URL
