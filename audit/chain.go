@@ -41,8 +41,9 @@ func (h *Hash) UnmarshalText(b []byte) error {
 // but does not have the secret, can make a chain that fits. It is not for
 // concurrent use.
 type Chain struct {
-	mac hash.Hash
-	buf []byte
+	mac  hash.Hash
+	buf  []byte // a record's body
+	head []byte // what is hashed before it
 }
 
 // NewChain returns a Chain with the secret, which must have 32 bytes or more.
@@ -64,16 +65,20 @@ func (c *Chain) Next(last Link, r Record) {
 // Sum returns the hash that r must have after a record with the hash before.
 func (c *Chain) Sum(before Hash, r Record) (sum Hash) {
 	h := r.Meta()
-	b := append(c.buf[:0], before[:]...)
-	for _, s := range [...]string{string(r.Stream()), h.Writer} {
-		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
-	}
-	b = binary.AppendUvarint(b, h.Seq)
-	b = AppendBody(b, r)
-	c.buf = b
+	c.buf = AppendBody(c.buf[:0], r)
+	return c.link(before, r.Stream(), h.Writer, h.Seq, c.buf)
+}
+
+// link is Sum for a record whose body is at hand.
+func (c *Chain) link(before Hash, s Stream, writer string, seq uint64, body []byte) (sum Hash) {
+	b := append(c.head[:0], before[:]...)
+	b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	b = append(binary.AppendUvarint(b, uint64(len(writer))), writer...)
+	c.head = binary.AppendUvarint(b, seq)
 	c.mac.Reset()
-	c.mac.Write(b)
-	var whole [sha256.Size]byte
-	copy(sum[:], c.mac.Sum(whole[:0]))
+	c.mac.Write(c.head)
+	c.mac.Write(body)
+	c.head = c.mac.Sum(c.head[:0])
+	copy(sum[:], c.head)
 	return sum
 }

@@ -14,8 +14,8 @@ import (
 // length and strings (encoding/binary). Empty fields at the end are left out,
 // so that a field added to a stream later does not change what was written before.
 func AppendBody(b []byte, r Record) []byte {
-	b = binary.AppendVarint(b, r.Meta().Time.UnixMilli())
-	e := encoder{b, len(b)}
+	e := encoder{b: b}
+	e.begin(r.Meta().Time)
 	r.Walk(&e)
 	return e.b[:e.keep]
 }
@@ -23,6 +23,12 @@ func AppendBody(b []byte, r Record) []byte {
 type encoder struct {
 	b    []byte
 	keep int // up to here nothing can be left out
+}
+
+// begin starts a record.
+func (e *encoder) begin(t time.Time) {
+	e.b = binary.AppendVarint(e.b, t.UnixMilli())
+	e.keep = len(e.b)
 }
 
 func (e *encoder) text(s string) { e.b = append(binary.AppendUvarint(e.b, uint64(len(s))), s...) }
