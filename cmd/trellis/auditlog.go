@@ -13,15 +13,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trellis/audit"
 	"trellis/cmd/trellis/client"
 )
 
 func (a *app) auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "audit", Short: "Read the audit log: who did what, who was refused, what a key did", Args: cobra.NoArgs,
-		Long: `Read the audit log of a server. It has three streams that are read by time:
-events (changes, and what was refused), decisions (permission questions and
-their answers) and requests (every request to the API).
+		Long: `Read the audit log of a server. It has these streams: events (changes, and
+what was refused), decisions (permission questions and their answers), requests
+(every request to the API), mails, factors (uses of second factors) and limits
+(rate limits that were reached).
 
 Reading needs audit:read on the node that --within names, the root if it names
 none. Reading is itself recorded.`,
@@ -31,8 +33,13 @@ none. Reading is itself recorded.`,
 	return c
 }
 
-// auditStreams are those that can be read by time.
-var auditStreams = []string{"events", "decisions", "requests"}
+// auditStreams are what can be read.
+var auditStreams = func() (names []string) {
+	for _, s := range audit.Streams {
+		names = append(names, string(s))
+	}
+	return names
+}()
 
 // auditFilter chooses records, by flags.
 type auditFilter struct {
@@ -155,10 +162,18 @@ type auditRecord struct {
 	Resource   string `json:"resource"`
 	Answer     string `json:"answer"`
 
-	Method  string `json:"method"`
-	Route   string `json:"route"`
-	Status  int64  `json:"status"`
-	Latency int64  `json:"latency"`
+	Method  string          `json:"method"`
+	Route   string          `json:"route"`
+	Status  json.RawMessage `json:"status"` // a number, or a word
+	Latency int64           `json:"latency"`
+
+	Domain     string `json:"domain"`
+	Template   string `json:"template"`
+	Kind       string `json:"kind"`
+	Address    string `json:"address"`
+	Identifier string `json:"identifier"`
+	Rule       string `json:"rule"`
+	Blocked    int64  `json:"blocked"`
 
 	raw json.RawMessage
 }
@@ -172,33 +187,35 @@ func (r *auditRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// cells are what a table shows of the record.
-func (r *auditRecord) cells(stream string) []string {
-	out := []string{r.Time.UTC().Format(time.RFC3339)}
-	switch stream {
-	case "decisions":
-		return append(out, r.Subject, r.Permission, r.Resource, r.Answer)
-	case "requests":
-		ms := strconv.FormatFloat(float64(r.Latency)/1000, 'f', 1, 64)
-		return append(out, r.Actor, r.Method+" "+r.Route, ms, strconv.FormatInt(r.Status, 10))
-	}
-	node := r.Node
-	if r.Other != "" {
-		node += ", " + r.Other
-	}
-	return append(out, r.Actor, r.Action, node, r.Outcome)
-}
-
-// auditColumns are the heads of a table and how wide the columns may become:
-// together with what is between them 100 characters.
-func auditColumns(stream string) ([]string, []int) {
-	switch stream {
-	case "decisions":
-		return []string{"TIME", "SUBJECT", "PERMISSION", "RESOURCE", "ANSWER"}, []int{20, 24, 18, 23, 7}
-	case "requests":
-		return []string{"TIME", "ACTOR", "REQUEST", "MS", "STATUS"}, []int{20, 24, 35, 7, 6}
-	}
-	return []string{"TIME", "ACTOR", "ACTION", "NODE", "OUTCOME"}, []int{20, 21, 18, 26, 7}
+// auditTables are what tables show of a stream, and how wide the columns may
+// become: with what is between them 100 characters.
+var auditTables = map[string]struct {
+	heads []string
+	most  []int
+	cells func(*auditRecord) []string
+}{
+	"events": {[]string{"TIME", "ACTOR", "ACTION", "NODE", "OUTCOME"}, []int{20, 21, 18, 26, 7}, func(r *auditRecord) []string {
+		node := r.Node
+		if r.Other != "" {
+			node += ", " + r.Other
+		}
+		return []string{r.Actor, r.Action, node, r.Outcome}
+	}},
+	"decisions": {[]string{"TIME", "SUBJECT", "PERMISSION", "RESOURCE", "ANSWER"}, []int{20, 24, 18, 23, 7}, func(r *auditRecord) []string {
+		return []string{r.Subject, r.Permission, r.Resource, r.Answer}
+	}},
+	"requests": {[]string{"TIME", "ACTOR", "REQUEST", "MS", "STATUS"}, []int{20, 24, 35, 7, 6}, func(r *auditRecord) []string {
+		return []string{r.Actor, r.Method + " " + r.Route, strconv.FormatFloat(float64(r.Latency)/1000, 'f', 1, 64), string(r.Status)}
+	}},
+	"mails": {[]string{"TIME", "DOMAIN", "TEMPLATE", "NODE", "STATUS"}, []int{20, 24, 18, 23, 7}, func(r *auditRecord) []string {
+		return []string{r.Domain, r.Template, r.Node, strings.Trim(string(r.Status), `"`)}
+	}},
+	"factors": {[]string{"TIME", "SUBJECT", "KIND", "ADDRESS", "OUTCOME"}, []int{20, 26, 11, 28, 7}, func(r *auditRecord) []string {
+		return []string{r.Subject, r.Kind, r.Address, r.Outcome}
+	}},
+	"limits": {[]string{"TIME", "IDENTIFIER", "RULE", "ROUTE", "BLOCKED"}, []int{20, 24, 14, 27, 7}, func(r *auditRecord) []string {
+		return []string{r.Identifier, r.Rule, r.Route, strconv.FormatInt(r.Blocked, 10)}
+	}},
 }
 
 func (a *app) auditQueryCommand() *cobra.Command {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -19,10 +21,10 @@ type auditPrinter struct {
 }
 
 func (a *app) auditPrinter(stream string, wide bool) *auditPrinter {
-	p := &auditPrinter{a: a, stream: stream}
-	p.heads, p.most = auditColumns(stream)
+	t := auditTables[stream]
+	p := &auditPrinter{a: a, stream: stream, heads: t.heads, most: t.most}
 	if wide {
-		clear(p.most)
+		p.most = make([]int, len(t.heads))
 	}
 	return p
 }
@@ -44,11 +46,12 @@ func (p *auditPrinter) print(page []auditRecord) error {
 	var rows [][]string
 	if p.seen == 0 {
 		p.widths = make([]int, len(p.heads))
-		rows = append(rows, p.heads)
+		rows = append(rows, slices.Clone(p.heads))
 	}
 	p.seen += len(page)
 	for i := range page {
-		rows = append(rows, page[i].cells(p.stream))
+		r := &page[i]
+		rows = append(rows, append([]string{r.Time.UTC().Format(time.RFC3339)}, auditTables[p.stream].cells(r)...))
 	}
 	for _, r := range rows {
 		for i := range r {

@@ -58,8 +58,18 @@ var auditSettings = []Setting{
 	},
 	{
 		Name: "TRELLIS_TRUSTED_PROXIES",
-		Doc:  "Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas. If it is not set, the client is whoever connects.",
+		Doc:  "Proxies whose word for the client's address is taken: addresses and networks such as 10.0.0.0/8, separated by commas. If it is not set, the client is whoever connects.",
 		set:  func(c *Config, s string) (err error) { c.TrustedProxies, err = parsePrefixes(s); return err },
+	},
+	{
+		Name: "TRELLIS_FORWARDED_HEADER", Default: "X-Forwarded-For",
+		Doc: "The header in which trusted proxies write the client's address: X-Forwarded-For or Forwarded (RFC 7239). The other one is not looked at.",
+		set: func(c *Config, s string) error {
+			if c.ForwardedHeader = s; s != "X-Forwarded-For" && s != "Forwarded" {
+				return errors.New("want X-Forwarded-For or Forwarded")
+			}
+			return nil
+		},
 	},
 	retention("TRELLIS_AUDIT_EVENTS_DAYS", audit.Events, "changes and refusals"),
 	retention("TRELLIS_AUDIT_DECISIONS_DAYS", audit.Decisions, "permission questions and their answers"),

@@ -59,6 +59,7 @@ func TestMistakesInSettingsOfTheAuditLog(t *testing.T) {
 		"TRELLIS_AUDIT_SPOOL_LIMIT": {"1": "want a number of bytes", "512K": "1M or more", "lots": "want a number of bytes"},
 		"TRELLIS_AUDIT_DECISIONS":   {"1.1": "want a number from 0 to 1", "-0.1": "want a number", "NaN": "want a number", "all": "want a number"},
 		"TRELLIS_AUDIT_ADDRESSES":   {"none": "want full, subnet or hash"},
+		"TRELLIS_FORWARDED_HEADER":  {"X-Real-IP": "want X-Forwarded-For or Forwarded"},
 		"TRELLIS_TRUSTED_PROXIES":   {"10.0.0.0/33": `"10.0.0.0/33" is neither an address nor a network`, "proxy": `"proxy" is neither`, "fe80::1%eth0": `"fe80::1%eth0" is neither`},
 		"TRELLIS_AUDIT_EVENTS_DAYS": {"-1": "want a whole number of days", "1.5": "want a whole number", "30d": "want a whole number", "36501": "want a whole number"},
 	} {

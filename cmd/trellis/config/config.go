@@ -53,7 +53,9 @@ type Config struct {
 	DecisionRate   float64
 	Addresses      string // full, subnet or hash
 	TrustedProxies []netip.Prefix
-	Retention      audit.Retention
+	// ForwardedHeader is X-Forwarded-For or Forwarded.
+	ForwardedHeader string
+	Retention       audit.Retention
 
 	values []Value
 }
