@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"trellis/auth"
+	"trellis/audit/trail"
 	"trellis/graph"
 	"trellis/graph/identity"
 )
@@ -136,60 +136,10 @@ func (c *call) event(store string, ch *graph.Change) error {
 }
 
 func shownEntry(e graph.Entry) (ChangeEntry, bool) {
-	if n := e.Node; n != nil {
-		ref := either(n.After, n.Before).Ref
-		return ChangeEntry{Effect: effect(n.Before != nil, n.After != nil), Node: ref, Before: shownFields(n.Before), After: shownFields(n.After)}, ref.Type != idempotencyKey
+	d, ok := trail.Describe(e)
+	out := ChangeEntry{Effect: d.Effect, Edge: d.Edge, Before: d.Before, After: d.After}
+	if d.Edge == nil {
+		out.Node = d.Node
 	}
-	k := either(e.Edge.After, e.Edge.Before).EdgeKey
-	return ChangeEntry{Effect: effect(e.Edge.Before != nil, e.Edge.After != nil), Edge: &k, Before: shownProps(e.Edge.Before), After: shownProps(e.Edge.After)},
-		k.From.Type != idempotencyKey && k.To.Type != idempotencyKey
-}
-
-func either[T any](a, b *T) *T {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-func effect(before, after bool) identity.Effect {
-	switch {
-	case !before:
-		return identity.Created
-	case !after:
-		return identity.Deleted
-	}
-	return identity.Updated
-}
-
-func shownFields(n *graph.Node) map[string]any {
-	switch {
-	case n == nil:
-		return nil
-	case n.Ref.Type == identity.APIKey:
-		k := auth.KeyOf(*n)
-		out := map[string]any{"name": k.Name, "owner": k.Owner}
-		if !k.Expires.IsZero() {
-			out["expires_at"] = k.Expires
-		}
-		return out
-	}
-	return identity.Fields(*n)
-}
-
-// shownProps picks the properties of memberships and grants.
-func shownProps(e *graph.Edge) map[string]any {
-	if e == nil {
-		return nil
-	}
-	out := map[string]any{}
-	for _, name := range []string{graph.PropRole, graph.PropActions, graph.PropCondition, graph.PropGrantedBy} {
-		if v, ok := e.Props[name]; ok {
-			out[name] = v
-		}
-	}
-	if t := millis(e.Expires()); t != nil {
-		out[graph.PropExpires] = t
-	}
-	return out
+	return out, ok
 }
