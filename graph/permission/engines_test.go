@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,14 +39,14 @@ func TestIndexEnginesAndOracleAgree(t *testing.T) {
 		}
 	})
 	t.Run("neo4j", func(t *testing.T) {
-		url := os.Getenv("TRELLIS_TEST_NEO4J_URL")
-		if url == "" {
+		address := os.Getenv("TRELLIS_TEST_NEO4J_URL")
+		if address == "" {
 			t.Skip("TRELLIS_TEST_NEO4J_URL is not set: Neo4j's own check was not compared")
 		}
 		for seed := range uint64(2) {
 			agree(t, seed, 100, func(t *testing.T) graph.Store {
-				wipe(t, url)
-				s, err := neo4jgraph.Open(url, neo4jgraph.Options{})
+				wipe(t, address)
+				s, err := neo4jgraph.Open(address, neo4jgraph.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -55,9 +56,19 @@ func TestIndexEnginesAndOracleAgree(t *testing.T) {
 	})
 }
 
-func wipe(t *testing.T, url string) {
+func wipe(t *testing.T, rawURL string) {
 	t.Helper()
-	d, err := neo4j.NewDriverWithContext(url, neo4j.NoAuth())
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
+	}
+	auth := neo4j.NoAuth()
+	if u.User != nil {
+		password, _ := u.User.Password()
+		auth = neo4j.BasicAuth(u.User.Username(), password, "")
+	}
+	u.User = nil
+	d, err := neo4j.NewDriverWithContext(u.String(), auth)
 	if err != nil {
 		t.Fatal(err)
 	}
