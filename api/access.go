@@ -147,7 +147,7 @@ func check(c *call) error {
 	if err := c.freshen(in.Consistency); err != nil {
 		return revisionProblem(err, Fault{Pointer: "/consistency/revision"})
 	}
-	allowed, err := c.ask(&in.Question)
+	allowed, err := c.ask("check", &in.Question)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func checkMany(c *call) error {
 	defer buffers.Put(buf)
 	b := append((*buf)[:0], `{"results":[`...)
 	for i := range in.Checks {
-		allowed, err := c.ask(&in.Checks[i])
+		allowed, err := c.ask("check", &in.Checks[i])
 		if err != nil {
 			return c.inItem(err, i)
 		}
@@ -203,7 +203,7 @@ func (c *call) inItem(err error, i int) error {
 }
 
 // ask answers one question, if the caller may ask it.
-func (c *call) ask(q *Question) (bool, error) {
+func (c *call) ask(question string, q *Question) (bool, error) {
 	if q.Subject.IsZero() {
 		q.Subject = c.subject()
 	}
@@ -215,7 +215,9 @@ func (c *call) ask(q *Question) (bool, error) {
 			return false, err
 		}
 	}
-	return c.view.Check(q.Subject, q.Permission, q.Resource, c.now), nil
+	allowed := c.view.Check(q.Subject, q.Permission, q.Resource, c.now)
+	c.decided(question, q, allowed)
+	return allowed, nil
 }
 
 // sensible refuses a question that has no answer: of permissions and types
@@ -251,10 +253,17 @@ func (c *call) inspect(r graph.Ref) error {
 	if c.holds(identity.InspectAccess, r) || !c.view.Exists(r) && c.holds(identity.InspectAccess, graph.Root) {
 		return nil
 	}
+	lacking := &graph.Error{Kind: graph.Denied, Msg: identity.InspectAccess + " on " + r.String() + " is needed", Ref: r, Permission: identity.InspectAccess}
 	if !c.view.Exists(r) || !c.visible(r) {
-		return c.missing(r)
+		p := c.missing(r)
+		if p.cause = lacking; !c.view.Exists(r) {
+			p.cause = &graph.Error{Kind: graph.NotFound, Ref: r}
+		}
+		return p
 	}
-	return problem(http.StatusForbidden, "forbidden", "%s on %s is needed", identity.InspectAccess, r)
+	p := problem(http.StatusForbidden, "forbidden", "%s", lacking.Msg)
+	p.cause = lacking
+	return p
 }
 
 // freshen takes a view that is as fresh as asked for.

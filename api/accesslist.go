@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"trellis/audit"
 	"trellis/graph"
 	"trellis/graph/identity"
 	"trellis/graph/permission"
@@ -173,6 +174,7 @@ func listResources(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.listed(audit.Decision{Question: "resources", Subject: subject.String(), Permission: name, Resource: string(t) + ":*"}, graph.Ref{})
 	all := subject == c.subject() || c.holds(identity.InspectAccess, graph.Root)
 	return c.deliver(string(t)+":", after, func(after string, limit int) ([]string, string) {
 		return c.inspectable(permission.ResourcesQuery{Subject: subject, Permission: name, Type: t, After: after, Limit: limit, At: c.now}, all)
@@ -228,6 +230,7 @@ func listSubjects(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.listed(audit.Decision{Question: "subjects", Subject: string(t) + ":*", Permission: name, Resource: c.ref.String()}, c.ref)
 	return c.deliver(string(t)+":", after, func(after string, limit int) ([]string, string) {
 		ids, more := c.view.Subjects(permission.SubjectsQuery{Resource: c.ref, Permission: name, Type: t, After: after, Limit: limit, At: c.now})
 		if more {
@@ -258,6 +261,7 @@ func listPermissions(c *call) error {
 			return err
 		}
 	}
+	c.listed(audit.Decision{Question: "permissions", Subject: subject.String(), Resource: r.String()}, r)
 	names := c.view.Permissions(subject, r, c.now)
 	return c.deliver("", after, func(after string, limit int) ([]string, string) {
 		i := 0

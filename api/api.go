@@ -9,8 +9,11 @@
 package api
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trellis/audit"
 	"trellis/auth"
 	"trellis/graph"
 	"trellis/graph/identity"
@@ -40,6 +44,12 @@ type Deps struct {
 	// Prepared tells whether the store has what every caller relies on, such as
 	// the system's roles; until then only public routes answer. Always if nil.
 	Prepared func() bool
+	// Audit takes the records of requests; nothing is recorded if nil.
+	Audit *audit.Log
+	// Sink answers questions about what was recorded; required with Audit.
+	Sink audit.Reader
+	// Changes tells how far the audit log is behind the feed of changes; optional.
+	Changes interface{ State() audit.State }
 	// Registry takes the metrics and is what /metrics shows; a new one if nil.
 	Registry *prometheus.Registry
 }
@@ -63,6 +73,17 @@ type Options struct {
 	IdempotencyTTL time.Duration
 	// AccessLog writes one line per request.
 	AccessLog bool
+	// DecisionRate is the share of allowed permission questions that is recorded,
+	// from 0 to 1; refused ones always are. One in every round(1/rate) is, and says so.
+	DecisionRate float64
+	// Addresses says how much of a client's address is kept, anywhere.
+	Addresses audit.Addresses
+	// TrustedProxies are those whose word for the client's address is taken.
+	// Whoever else connects is the client.
+	TrustedProxies []netip.Prefix
+	// ForwardedHeader is where trusted proxies write that: X-Forwarded-For if "", or
+	// Forwarded (RFC 7239). The other one is up to clients, and not looked at.
+	ForwardedHeader string
 	// HideMetrics takes /metrics away, for those who serve it elsewhere.
 	HideMetrics bool
 }
@@ -75,8 +96,13 @@ type server struct {
 	types   huma.Registry
 	openapi []byte
 	metrics *metrics
-	token   atomic.Pointer[revisionToken]
-	rows    []route
+	clients *clients
+	sample  *sampler
+	used    lastUses
+	// verifying keeps two callers from reading the whole audit log at once.
+	verifying sync.Mutex
+	token     atomic.Pointer[revisionToken]
+	rows      []route
 }
 
 // New returns the handler of the whole API. It starts nothing that must be
@@ -109,11 +135,20 @@ func newServer(d Deps, o Options) (*server, error) {
 	orElse(&o.StaleAfter, 5*time.Second)
 	orElse(&o.Heartbeat, 15*time.Second)
 	orElse(&o.IdempotencyTTL, 24*time.Hour)
-	s := &server{Deps: d, o: o}
+	orElse(&o.ForwardedHeader, "X-Forwarded-For")
+	if d.Audit != nil && d.Sink == nil {
+		return nil, errors.New("api: an audit log needs a sink")
+	}
+	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate)}
 	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
 	var err error
 	if s.metrics, err = newMetrics(d.Registry); err != nil {
 		return nil, err
+	}
+	if sources := s.auditSources(); len(sources) > 0 {
+		if err := d.Registry.Register(&auditCollector{sources, d.Now}); err != nil {
+			return nil, err
+		}
 	}
 	s.rows = table()
 	s.openapi, s.types, err = describe(s.rows, o.Version)

@@ -25,6 +25,7 @@ type call struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
+	start  time.Time
 	id     string // of the request
 	caller auth.Principal
 	now    time.Time
@@ -42,6 +43,9 @@ type call struct {
 	// matched says that the request depends on If-Match; see graph.Stale.
 	matched bool
 	once    once
+
+	recording
+	answered int // questions about permissions that were answered
 }
 
 // path returns an element of the path, decoded.
@@ -59,7 +63,8 @@ func (c *call) path(name string) string {
 func (c *call) subject() graph.Ref { return c.caller.Subject }
 
 func (c *call) actor() identity.Caller {
-	return identity.Caller{Subject: c.caller.Subject, Origin: graph.Origin{RequestID: c.id, Key: c.caller.Key}}
+	address, agentName := c.origin()
+	return identity.Caller{Subject: c.caller.Subject, Origin: graph.Origin{RequestID: c.id, Key: c.caller.Key, Address: address, Agent: agentName}}
 }
 
 // holds tells whether the caller has the permission on the node.
@@ -134,6 +139,10 @@ func (c *call) json(status int, v any) error {
 var jsonType = []string{"application/json"}
 
 func (c *call) send(status int, b []byte) {
+	if p := c.record(status, len(b)); p != nil {
+		c.full(p)
+		return
+	}
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}

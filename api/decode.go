@@ -249,10 +249,16 @@ func (c *call) flag(name string) bool {
 }
 
 func (c *call) limit() int {
-	if n, err := strconv.Atoi(c.query["limit"]); err == nil {
-		return n
+	if _, ok := c.query["limit"]; ok {
+		return c.number("limit")
 	}
 	return defaultLimit
+}
+
+// number reads a parameter that readQuery found to be one.
+func (c *call) number(name string) int {
+	n, _ := strconv.Atoi(c.query[name])
+	return n
 }
 
 // refParam reads a parameter that names a node; zero if it is not given.

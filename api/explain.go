@@ -53,7 +53,7 @@ func explain(c *call) error {
 		return revisionProblem(err, Fault{Pointer: "/consistency/revision"})
 	}
 	q := &in.Question
-	if _, err := c.ask(q); err != nil {
+	if _, err := c.ask("explain", q); err != nil {
 		return err
 	}
 	x := c.view.Explain(q.Subject, q.Permission, q.Resource, c.now)
@@ -63,18 +63,24 @@ func explain(c *call) error {
 		x = permission.Explanation{Revision: x.Revision, Reason: permission.ReasonResourceUnknown}
 	}
 	out := Explained{Allowed: x.Allowed, Reason: string(x.Reason), Granted: x.Granted, Has: held(x.Has), Truncated: x.Truncated, Freshness: c.freshness()}
-	for _, h := range x.Path {
-		s := Step{From: h.From, Kind: h.Kind, To: h.To, ExpiresAt: millis(h.Expires), Expired: h.Expired}
-		if h.Kind == graph.CanAccess {
-			s.Role = h.Key
-		}
-		out.Path = append(out.Path, s)
-	}
+	out.Path = steps(x.Path)
 	if inspects {
 		out.Holders, out.Roles = held(x.Holders), x.Roles
 	}
 	out.Summary = summary(q, &out)
 	return c.json(http.StatusOK, out)
+}
+
+func steps(path []permission.Hop) []Step {
+	var out []Step
+	for _, h := range path {
+		s := Step{From: h.From, Kind: h.Kind, To: h.To, ExpiresAt: millis(h.Expires), Expired: h.Expired}
+		if h.Kind == graph.CanAccess {
+			s.Role = h.Key
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func held(list []permission.Holding) []Held {
@@ -90,7 +96,7 @@ func summary(q *Question, x *Explained) string {
 	may := fmt.Sprintf("%s may not %s on %s: ", q.Subject, q.Permission, q.Resource)
 	switch permission.Reason(x.Reason) {
 	case "":
-		return fmt.Sprintf("%s may %s on %s: %s.", q.Subject, q.Permission, q.Resource, story(q, x.Path))
+		return fmt.Sprintf("%s may %s on %s: %s.", q.Subject, q.Permission, q.Resource, story(x.Path))
 	case permission.ReasonSubjectUnknown:
 		return may + "there is no such subject."
 	case permission.ReasonResourceUnknown:
@@ -100,7 +106,7 @@ func summary(q *Question, x *Explained) string {
 	case permission.ReasonPermissionUnknown:
 		return may + "there is no such permission."
 	case permission.ReasonExpired:
-		return may + "what gave it has expired (" + story(q, x.Path) + ")."
+		return may + "what gave it has expired (" + story(x.Path) + ")."
 	case permission.ReasonInsufficient:
 		var has []string
 		for _, h := range x.Has {
@@ -119,26 +125,32 @@ func with(role string) string {
 }
 
 // story tells a path in words.
-func story(q *Question, path []Step) string {
-	var parts []string
-	for _, s := range path {
-		part := ""
+func story(path []Step) string {
+	var b strings.Builder
+	for i, s := range path {
+		if i > 0 {
+			b.WriteString(", and ")
+		}
+		tell := func(words ...string) {
+			for _, w := range words {
+				b.WriteString(w)
+			}
+		}
 		switch s.Kind {
 		case graph.MemberOf:
-			part = fmt.Sprintf("%s is a member of %s", s.From, s.To)
+			tell(s.From.String(), " is a member of ", s.To.String())
 		case graph.CanAccess:
-			part = fmt.Sprintf("%s has %s on %s", s.From, with(s.Role), s.To)
+			tell(s.From.String(), " has ", with(s.Role), " on ", s.To.String())
 		case graph.ChildOf:
-			part = fmt.Sprintf("%s is below %s", s.From, s.To)
+			tell(s.From.String(), " is below ", s.To.String())
 		case graph.Inherits:
-			part = fmt.Sprintf("role %s inherits from role %s", s.From.ID, s.To.ID)
+			tell("role ", s.From.ID, " inherits from role ", s.To.ID)
 		case graph.Grants:
-			part = fmt.Sprintf("role %s grants %s", s.From.ID, s.To.ID)
+			tell("role ", s.From.ID, " grants ", s.To.ID)
 		}
 		if s.Expired {
-			part += " until " + s.ExpiresAt.Format(time.RFC3339)
+			tell(" until ", s.ExpiresAt.Format(time.RFC3339))
 		}
-		parts = append(parts, part)
 	}
-	return strings.Join(parts, ", and ")
+	return b.String()
 }

@@ -13,14 +13,16 @@ import (
 
 // Key is a key without its secret.
 type Key struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Owner     graph.Ref      `json:"owner" doc:"On whose behalf it calls"`
-	CreatedBy graph.Ref      `json:"created_by"`
-	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
-	CreatedAt time.Time      `json:"created_at"`
-	UpdatedAt time.Time      `json:"updated_at"`
-	Revision  graph.Revision `json:"revision"`
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Owner     graph.Ref  `json:"owner" doc:"On whose behalf it calls"`
+	CreatedBy graph.Ref  `json:"created_by"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// LastUsedAt is known to lists and reads only.
+	LastUsedAt *time.Time     `json:"last_used_at,omitempty" doc:"When it was last used, as far as is known; absent if never. Not part of the revision"`
+	CreatedAt  time.Time      `json:"created_at"`
+	UpdatedAt  time.Time      `json:"updated_at"`
+	Revision   graph.Revision `json:"revision"`
 }
 
 // KeyCreated is a key with its secret, which is shown this once.
@@ -115,8 +117,11 @@ func listKeys(c *call) error {
 	if err != nil {
 		return err
 	}
+	used := c.lastUsed(ids)
 	for _, n := range nodes {
-		page.Items = append(page.Items, keyOf(auth.KeyOf(n)))
+		k := keyOf(auth.KeyOf(n))
+		k.LastUsedAt = used[k.ID]
+		page.Items = append(page.Items, k)
 	}
 	return c.json(http.StatusOK, page)
 }
@@ -132,7 +137,9 @@ func readKey(c *call) error {
 	if c.unchanged(found[0].Revision) {
 		return nil
 	}
-	return c.json(http.StatusOK, keyOf(auth.KeyOf(found[0])))
+	k := keyOf(auth.KeyOf(found[0]))
+	k.LastUsedAt = c.lastUsed([]string{k.ID})[k.ID]
+	return c.json(http.StatusOK, k)
 }
 
 // keep answers with the key as the change left it, with the token if it is new.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"trellis/audit"
 	"trellis/graph"
 	"trellis/graph/identity"
 )
@@ -98,6 +99,11 @@ func (d *describer) operation(r *route) *huma.Operation {
 		ok.Content = map[string]*huma.MediaType{media: {Schema: schema}}
 		if r.stream && media == "application/json" {
 			ok.Content["application/x-ndjson"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+			for _, f := range exportFormats {
+				if r.exports {
+					ok.Content[f.media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+				}
+			}
 		}
 	}
 	op.Responses[strconv.Itoa(status)] = ok
@@ -177,14 +183,21 @@ func (d *describer) output(out any) *huma.Schema {
 		return nil
 	case nodeSchema:
 		return d.node(graph.Type(v))
+	case recordList:
+		return d.page(d.named(recordName(audit.Stream(v)), recordSchema(audit.Stream(v))), recordName(audit.Stream(v)))
 	case nodeList:
-		page := &huma.Schema{Type: huma.TypeObject, Required: []string{"items"}, AdditionalProperties: false, Properties: map[string]*huma.Schema{
-			"items":       {Type: huma.TypeArray, Items: d.node(graph.Type(v))},
-			"next_cursor": {Type: huma.TypeString, Description: "Give it as cursor to get the next page; absent on the last one"},
-		}}
-		return d.named(typeName(graph.Type(v))+"Page", page)
+		return d.page(d.node(graph.Type(v)), typeName(graph.Type(v)))
 	}
 	return d.types.Schema(reflect.TypeOf(out), true, "")
+}
+
+// page describes a page of items.
+func (d *describer) page(item *huma.Schema, name string) *huma.Schema {
+	page := &huma.Schema{Type: huma.TypeObject, Required: []string{"items"}, AdditionalProperties: false, Properties: map[string]*huma.Schema{
+		"items":       {Type: huma.TypeArray, Items: item},
+		"next_cursor": {Type: huma.TypeString, Description: "Give it as cursor to get the next page; absent on the last one"},
+	}}
+	return d.named(name+"Page", page)
 }
 
 // node describes a node of the type as answers show it.

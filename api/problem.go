@@ -65,6 +65,7 @@ var titles = map[string]string{
 	"idempotency-mismatch":  "The idempotency key was used for another request",
 	"idempotency-forgotten": "The answer to this idempotency key is no longer kept",
 	"unavailable":           "The service cannot answer now",
+	"audit-full":            "It cannot be recorded now",
 	"timeout":               "The request took too long",
 	"internal":              "Something went wrong inside",
 }
@@ -207,18 +208,22 @@ func unavailable(format string, args ...any) *Problem {
 	return p
 }
 
-// write sends the document.
-func (p *Problem) write(w http.ResponseWriter, requestID string) {
-	q := *p
-	q.RequestID = requestID
-	b, err := json.Marshal(&q)
+// encode returns the document.
+func (p *Problem) encode() []byte {
+	b, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // texts and numbers only
 	}
+	return b
+}
+
+// write sends the document.
+func (p *Problem) write(w http.ResponseWriter, b []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	h.Del("ETag")
+	h.Del("Content-Disposition")
 	for k, v := range p.headers {
 		h.Set(k, v)
 	}

@@ -50,6 +50,12 @@ type route struct {
 	big bool
 	// stream: the answer has no time limit.
 	stream bool
+	// unrecorded: the audit log says nothing of requests to it.
+	unrecorded bool
+	// unlimited: the answer comes at once, but may take any time to make.
+	unlimited bool
+	// exports: a stream in the formats of exports.
+	exports bool
 	// quick: the handler does not block unless it sets a limit itself.
 	quick bool
 
@@ -111,7 +117,7 @@ const prefix = "/api/v1"
 // table is the route table.
 func table() []route {
 	var rows []route
-	for _, area := range [][]route{accessRoutes(), nodeRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes()} {
+	for _, area := range [][]route{accessRoutes(), nodeRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes(), auditRoutes()} {
 		for _, r := range area {
 			r.path = prefix + r.path
 			rows = append(rows, r)

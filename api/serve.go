@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"trellis/audit"
 	"trellis/graph"
 )
 
@@ -29,10 +30,12 @@ const headerRequestID = "X-Request-Id"
 func (s *server) serve(rt *route) gin.HandlerFunc {
 	seen := s.metrics.route(rt)
 	return func(g *gin.Context) {
-		start := time.Now()
-		c := &call{server: s, rt: rt, gin: g, w: g.Writer, r: g.Request, now: s.Now(), view: s.Index.View()}
+		c := &call{server: s, rt: rt, gin: g, w: g.Writer, r: g.Request, start: time.Now(), now: s.Now(), view: s.Index.View()}
 		c.begin()
-		if !rt.stream && !rt.quick {
+		if rt.unlimited {
+			// Only connections that are gone already refuse this.
+			_ = http.NewResponseController(g.Writer).SetWriteDeadline(time.Time{})
+		} else if !rt.stream && !rt.quick {
 			ctx, cancel := context.WithTimeout(c.r.Context(), s.o.Timeout)
 			defer cancel()
 			c.r = c.r.WithContext(ctx)
@@ -41,8 +44,12 @@ func (s *server) serve(rt *route) gin.HandlerFunc {
 		if err != nil {
 			c.fail(err)
 		}
+		if !c.done {
+			// A stream, or an answer without a body, of which nothing must be recorded.
+			_ = c.record(g.Writer.Status(), max(0, g.Writer.Size()))
+		}
 		status := g.Writer.Status()
-		took := time.Since(start)
+		took := time.Since(c.start)
 		seen.observe(status, took)
 		if s.o.AccessLog {
 			s.Log.LogAttrs(c.r.Context(), slog.LevelInfo, "request", slog.String("request_id", c.id), slog.String("method", c.r.Method),
@@ -132,7 +139,9 @@ func (c *call) authenticate() (err error) {
 	if v := c.r.Header["Authorization"]; len(v) > 0 {
 		header = v[0]
 	}
-	c.caller, err = c.Keys.Authenticate(header)
+	if c.caller, err = c.Keys.Authenticate(header); err == nil && c.caller.Key != "" {
+		c.used.note(c.caller.Key, c.now)
+	}
 	return err
 }
 
@@ -145,10 +154,30 @@ func (c *call) fail(err error) {
 	if c.gin.Writer.Written() {
 		// The status is out: all that is left is to break the connection off,
 		// so that the caller does not take a part for the whole.
+		_ = c.record(c.gin.Writer.Status(), c.gin.Writer.Size())
 		if !errors.Is(err, context.Canceled) {
 			panic(http.ErrAbortHandler)
 		}
 		return
 	}
-	p.write(c.w, c.id)
+	c.records, c.level = c.records[:0], audit.Note // questions that were not answered
+	c.refused(err, p)
+	p.RequestID = c.id
+	b := p.encode()
+	if full := c.record(p.Status, len(b)); full != nil {
+		c.full(full)
+		return
+	}
+	p.write(c.w, b)
+}
+
+// full answers with the problem that a record cannot be made. Nothing of
+// the answer that was meant is left.
+func (c *call) full(p *Problem) {
+	h := c.w.Header()
+	for _, name := range [...]string{"Location", headerReplayed, "Content-Disposition", "WWW-Authenticate"} {
+		h.Del(name)
+	}
+	p.RequestID = c.id
+	p.write(c.w, p.encode())
 }

@@ -18,18 +18,18 @@ type Health struct {
 func serviceRoutes() []route {
 	ui := docsPage()
 	rows := []route{
-		{method: get, path: "/livez", id: "live", tag: "service", summary: "Tell whether the process runs", public: "probes have no credential", out: Health{}, quick: true,
+		{method: get, path: "/livez", id: "live", tag: "service", summary: "Tell whether the process runs", public: "probes have no credential", unrecorded: true, out: Health{}, quick: true,
 			handle: func(c *call) error { return c.json(http.StatusOK, Health{Status: "ok"}) }},
-		{method: get, path: "/readyz", id: "ready", tag: "service", summary: "Tell whether requests can be answered", public: "probes have no credential", out: Health{}, quick: true,
+		{method: get, path: "/readyz", id: "ready", tag: "service", summary: "Tell whether requests can be answered", public: "probes have no credential", unrecorded: true, out: Health{}, quick: true,
 			answers: map[int]string{http.StatusServiceUnavailable: "Not now"}, handle: ready},
-		{method: get, path: "/metrics", id: "metrics", tag: "service", summary: "Metrics for Prometheus", public: "scrapers have no credential, and no metric names anybody", handle: showMetrics},
-		{method: get, path: "/openapi.json", id: "openapi", tag: "service", summary: "This document", public: "it holds no data", quick: true, handle: func(c *call) error {
+		{method: get, path: "/metrics", id: "metrics", tag: "service", summary: "Metrics for Prometheus", public: "scrapers have no credential, and no metric names anybody", unrecorded: true, handle: showMetrics},
+		{method: get, path: "/openapi.json", id: "openapi", tag: "service", summary: "This document", public: "it holds no data", unrecorded: true, quick: true, handle: func(c *call) error {
 			c.w.Header().Set("Cache-Control", "public, max-age=300")
 			c.send(http.StatusOK, c.openapi)
 			return nil
 		}},
-		{method: get, path: "/docs", id: "docs", tag: "service", summary: "This document as a page", public: "it holds no data", handle: ui},
-		{method: get, path: "/docs/{file}", id: "docsFile", tag: "service", summary: "What the page needs", public: "it holds no data", handle: ui},
+		{method: get, path: "/docs", id: "docs", tag: "service", summary: "This document as a page", public: "it holds no data", unrecorded: true, handle: ui},
+		{method: get, path: "/docs/{file}", id: "docsFile", tag: "service", summary: "What the page needs", public: "it holds no data", unrecorded: true, handle: ui},
 	}
 	return rows
 }
@@ -54,6 +54,9 @@ func ready(c *call) error {
 		if !st.Contact.IsZero() {
 			h.Checks["store_silent_for"] = c.now.Sub(st.Contact).Round(time.Second).String()
 		}
+	}
+	if c.Audit != nil {
+		h.Checks["audit"] = c.auditHealth(c.now)
 	}
 	return c.json(status, h)
 }
