@@ -244,6 +244,8 @@ func (c *call) refused(err error, p *Problem) {
 		ev := &audit.Event{Action: c.needed(e.Ref.Type), Outcome: audit.Failure, Node: c.named, Reason: "there is no such node"}
 		if !e.Ref.IsZero() {
 			ev.Node, ev.Within = e.Ref.String(), c.around(e.Ref)
+		} else if ev.Node == "" {
+			ev.Node = c.query["resource"]
 		}
 		c.happened(audit.Sync, ev)
 	}

@@ -42,6 +42,9 @@ type world struct {
 	tokens  map[string]string // by name of the caller
 
 	unprepared atomic.Bool
+
+	log      *slog.Logger
+	auditing *auditing // nil if nothing is recorded
 }
 
 func newWorld(t testing.TB, o api.Options) *world {
@@ -53,9 +56,15 @@ func newWorld(t testing.TB, o api.Options) *world {
 
 func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 	t.Helper()
+	return buildWorld(t, store, o, nil)
+}
+
+func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *world {
+	t.Helper()
 	w := &world{t: t, logs: &bytes.Buffer{}, tokens: map[string]string{"root": bootstrapKey}, clock: time.Now}
 	now := func() time.Time { return w.clock() }
 	log := slog.New(slog.NewTextHandler(w.logs, nil))
+	w.log, w.auditing = log, a
 	secrets, err := auth.NewSecrets(strings.Repeat("s", 32))
 	must(t, err)
 	w.keys, err = auth.NewKeys(secrets, bootstrapKey, now)
@@ -70,7 +79,14 @@ func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 	must(t, w.id.Bootstrap(ctx))
 	_, err = w.graph.Write(ctx, graph.Batch{Actor: graph.Root, Steps: auth.BootstrapSteps(identity.RoleAdmin)})
 	must(t, err)
-	w.handler, err = api.New(api.Deps{Graph: w.graph, Index: w.index, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log, Prepared: func() bool { return !w.unprepared.Load() }}, o)
+	d := api.Deps{Graph: w.graph, Index: w.index, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log, Prepared: func() bool { return !w.unprepared.Load() }}
+	closeAudit := func() {}
+	if a != nil {
+		a.secrets = secrets
+		closeAudit = a.open(t, w)
+		d.Audit, d.Sink, d.Changes = a.log, a.sink, a.changes
+	}
+	w.handler, err = api.New(d, o)
 	must(t, err)
 	w.server = httptest.NewServer(w.handler)
 	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -78,6 +94,7 @@ func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 		w.client.CloseIdleConnections()
 		w.server.CloseClientConnections()
 		w.server.Close()
+		closeAudit()
 		w.graph.Close()
 		must(t, store.Close())
 		if t.Failed() {
