@@ -21,13 +21,13 @@ type process struct {
 }
 
 // startProcess starts the real program: the test binary under its name.
-func startProcess(t *testing.T, data string) *process {
+func startProcess(t *testing.T, data string, env ...string) *process {
 	t.Helper()
 	p := &process{}
 	p.stdout, p.stderr, p.data = &output{}, &output{}, data
 	// testscript.Main put the programs that the test binary stands in for on the PATH.
 	p.cmd = exec.Command("trellis", "serve")
-	p.cmd.Env = append(os.Environ(), "TRELLIS_LISTEN=127.0.0.1:0", "TRELLIS_DATA="+data)
+	p.cmd.Env = append(append(os.Environ(), "TRELLIS_LISTEN=127.0.0.1:0", "TRELLIS_DATA="+data), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

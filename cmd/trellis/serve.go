@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trellis/api"
+	"trellis/audit"
 	"trellis/cmd/trellis/config"
 	"trellis/graph"
 )
@@ -67,10 +68,11 @@ func (a *app) announceKey(_ context.Context, s *server, token string) error {
 // server is a running server.
 type server struct {
 	*core
-	cfg  *config.Config
-	http *http.Server
-	url  string
-	ln   net.Listener
+	audit *auditing
+	cfg   *config.Config
+	http  *http.Server
+	url   string
+	ln    net.Listener
 
 	draining   context.Context // ends when the server begins to stop
 	endStreams context.CancelFunc
@@ -88,6 +90,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
 	var background sync.WaitGroup
+	s.audit.start()
 	prepared := make(chan struct{})
 	go func() {
 		defer close(prepared)
@@ -106,7 +109,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.ln) }()
-	log.Info("listening", "url", s.url, "graph", storeName(cfg), "version", version())
+	log.Info("listening", "url", s.url, "graph", shown(cfg, "TRELLIS_GRAPH_URL"), "audit", shown(cfg, "TRELLIS_AUDIT_URL"), "version", version())
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -118,14 +121,16 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	err = errors.Join(err, s.drain())
 	<-prepared
 	background.Wait()
-	err = errors.Join(err, s.Close())
+	// What the last requests left goes out before the store that changes are read from is closed.
+	err = errors.Join(err, s.audit.Close(), s.Close())
 	log.Info("stopped")
 	return err
 }
 
-func storeName(c *config.Config) string {
+// shown is a setting as it may be logged.
+func shown(c *config.Config, name string) string {
 	for _, v := range c.Values() {
-		if v.Name == "TRELLIS_GRAPH_URL" {
+		if v.Name == name {
 			return v.Text
 		}
 	}
@@ -148,19 +153,31 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 		ln.Close()
 		return nil, err
 	}
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	handler, err := api.New(api.Deps{
-		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log, Registry: metrics,
-	}, api.Options{
-		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,
-		AccessLog: cfg.AccessLog, HideMetrics: !cfg.Metrics,
-	})
+	addresses, err := audit.NewAddresses(cfg.Addresses, k.secrets.Addresses().Sum)
 	if err != nil {
 		ln.Close()
 		return nil, errors.Join(err, k.Close())
 	}
-	s := &server{core: k, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr())}
+	u, err := k.openAudit(cfg)
+	if err != nil {
+		ln.Close()
+		return nil, errors.Join(err, k.Close())
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	handler, err := api.New(api.Deps{
+		Graph: k.graph, Index: k.index, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log, Registry: metrics,
+		Audit: u.log, Sink: u.sink,
+	}, api.Options{
+		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,
+		AccessLog: cfg.AccessLog, HideMetrics: !cfg.Metrics,
+		DecisionRate: cfg.DecisionRate, Addresses: addresses, TrustedProxies: cfg.TrustedProxies, ForwardedHeader: cfg.ForwardedHeader,
+	})
+	if err != nil {
+		ln.Close()
+		return nil, errors.Join(err, u.Close(), k.Close())
+	}
+	s := &server{core: k, audit: u, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr())}
 	s.draining, s.endStreams = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s.streams(handler), ReadHeaderTimeout: cfg.HeaderTimeout, ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout,

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"trellis/audit"
 	"trellis/cmd/trellis/config"
 	"trellis/graph"
 )
@@ -36,9 +37,28 @@ func TestUpkeepClearsAwayWhatIsOver(t *testing.T) {
 		return r
 	}
 	over, valid := record("over", now.Add(-time.Second)), record("valid", now.Add(time.Hour))
-	s := &server{core: k, cfg: cfg}
+	u, err := k.openAudit(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	u.start()
+	for _, age := range []time.Duration{91 * audit.Day, 89 * audit.Day} {
+		d := &audit.Decision{Head: audit.Head{Time: now.Add(-age)}, Question: "check", Answer: audit.Allowed, Weight: 1}
+		if err := u.log.Append(t.Context(), audit.Must, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := u.log.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{core: k, audit: u, cfg: cfg}
 
 	s.clear(t.Context(), now)
+	decisions := 0
+	if err := u.sink.Find(t.Context(), audit.Query{Stream: audit.Decisions}, func(audit.Record) error { decisions++; return nil }); err != nil || decisions != 1 {
+		t.Errorf("%d decisions are left (%v), want the one younger than 90 days", decisions, err)
+	}
 	there, err := k.store.Nodes(t.Context(), []graph.Ref{over, valid})
 	if err != nil || len(there) != 1 || there[0].Ref != valid {
 		t.Errorf("there are %v (%v), want %s alone", there, err, valid)
