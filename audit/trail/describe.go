@@ -32,6 +32,7 @@ type Description struct {
 // can register a type of such a name, and nothing is told of the nodes.
 var inner = map[graph.Type]bool{
 	"idempotency_key": true,
+	chainType:         true,
 	"session":         true,
 	"credential":      true,
 	"identity":        true,
