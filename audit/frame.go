@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"time"
 )
 
 // A frame is what the spool writes at once: one entry of the write-ahead log.
@@ -17,18 +18,26 @@ import (
 //	24      1      number of chains
 //	25      25 × n one for each chain begun so far: stream, seq and hash of
 //	               its last record, after this frame
-//	               the body: records, each of them stream (1), seq (uvarint),
-//	               hash (16), length (uvarint) and bytes of AppendBody
+//	               the body: records, each of them recordTag + stream (1), CRC-32C
+//	               of what follows (4), seq (uvarint), hash (16), length (uvarint)
+//	               and bytes of AppendBody
 //
 // Numbers are little-endian. That every frame says where all chains stand lets
 // a spool go on after its last frame, and tell what is missing when the body
-// cannot be read; that the head has a sum of its own, that even then it can be trusted.
+// cannot be read; that the head has a sum of its own, that even then it can be trusted. That a record has one lets it be found on its own: in
+// a front, and in a frame of which something else is damaged.
 const (
-	frameMagic = "\xffTA\xf8" // not in any UTF-8 text, so no record can contain a frame
+	// No UTF-8 text has the bytes F8 to FF, so that nobody can have a record
+	// or a frame found by writing it into a text.
+	frameMagic = "\xffTA\xff"
+	recordTag  = 0xf8
 	headFixed  = 25
 	headChain  = 1 + 8 + len(Hash{})
 	// maxBody is more than what a group of records can take.
 	maxBody = 32 << 20
+	// headRoom is what a head takes at most, recordRoom what a record takes besides its body.
+	headRoom   = headFixed + (len(codes)-1)*headChain
+	recordRoom = 1 + 4 + 2*binary.MaxVarintLen64 + len(Hash{})
 	// maxPrefix is how many bytes the log's own length before a frame takes at most.
 	maxPrefix = 5
 )
@@ -56,21 +65,16 @@ type place struct {
 // places are those of all chains, by the code of the stream.
 type places [len(codes)]place
 
-// appendFrameHead appends room for the head of a frame of so many chains.
-func appendFrameHead(b []byte, p *places) []byte {
-	n := headFixed
+// sealFrame writes the head of a frame before its body, which is b[headRoom:],
+// and returns the frame, a part of b.
+func sealFrame(b []byte, batch uint64, p *places) []byte {
+	body, n := b[headRoom:], headFixed
 	for _, at := range p {
 		if at.seq > 0 {
 			n += headChain
 		}
 	}
-	return append(b, make([]byte, n)...)
-}
-
-// sealFrame fills the head of a frame, of n bytes, whose body is complete.
-// p must have the same chains as when the room was made.
-func sealFrame(b []byte, n int, batch uint64, p *places) {
-	body := b[n:]
+	b = b[headRoom-n:]
 	copy(b, frameMagic)
 	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(body, castagnoli))
 	binary.LittleEndian.PutUint32(b[12:], uint32(len(body)))
@@ -86,15 +90,72 @@ func sealFrame(b []byte, n int, batch uint64, p *places) {
 		}
 	}
 	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:n], castagnoli))
+	return b
 }
 
 // appendRecord appends a record to the body of a frame.
 func appendRecord(b []byte, code byte, at place, body []byte) []byte {
-	b = append(b, code)
+	begin := len(b)
+	b = append(b, recordTag+code, 0, 0, 0, 0)
 	b = binary.AppendUvarint(b, at.seq)
 	b = append(b, at.hash[:]...)
 	b = binary.AppendUvarint(b, uint64(len(body)))
-	return append(b, body...)
+	b = append(b, body...)
+	binary.LittleEndian.PutUint32(b[begin+1:], crc32.Checksum(b[begin+5:], castagnoli)^uint32(code))
+	return b
+}
+
+// written is a record as it lies on disk.
+type written struct {
+	code byte
+	place
+	body []byte
+}
+
+// time is that of the record.
+func (r *written) time() time.Time {
+	ms, _ := binary.Varint(r.body)
+	return time.UnixMilli(ms).UTC()
+}
+
+// parseRecord reads the record at the beginning of b and tells its length, 0 if there is none.
+func parseRecord(b []byte) (r written, size int) {
+	if len(b) < 5 || b[0] <= recordTag || int(b[0]-recordTag) >= len(codes) {
+		return r, 0
+	}
+	r.code = b[0] - recordTag
+	seq, n := binary.Uvarint(b[5:])
+	if n <= 0 || seq == 0 || len(b) < 5+n+len(Hash{}) {
+		return r, 0
+	}
+	at := 5 + n
+	r.place = place{seq, Hash(b[at:])}
+	at += len(Hash{})
+	length, n := binary.Uvarint(b[at:])
+	if n <= 0 || length > uint64(len(b)-at-n) {
+		return r, 0
+	}
+	size = at + n + int(length)
+	r.body = b[at+n : size]
+	if crc32.Checksum(b[5:size], castagnoli)^uint32(r.code) != binary.LittleEndian.Uint32(b[1:]) {
+		return r, 0
+	}
+	return r, size
+}
+
+// salvage yields every record in b that is intact, whatever else is there.
+func salvage(b []byte, yield func(r written, raw []byte)) {
+	for len(b) > 0 {
+		r, size := parseRecord(b)
+		if size > 0 {
+			yield(r, b[:size])
+			b = b[size:]
+			continue
+		}
+		for b = b[1:]; len(b) > 0 && b[0] <= recordTag; {
+			b = b[1:]
+		}
+	}
 }
 
 // frame is one that was read. Its body is part of what was scanned.
@@ -147,35 +208,21 @@ func parseFrame(b []byte) (f frame, size int, v verdict) {
 		return f, size, cut
 	}
 	f.body = b[n:size]
-	if crc32.Checksum(f.body, castagnoli) != binary.LittleEndian.Uint32(b[8:]) || !f.walk(func(byte, place, []byte) bool { return true }) {
+	if crc32.Checksum(f.body, castagnoli) != binary.LittleEndian.Uint32(b[8:]) || !f.walk(func(written) {}) {
 		return f, size, broken
 	}
 	return f, size, whole
 }
 
-// walk yields the records of the body, and returns whether it is well-formed
-// to its end, or to where yield returned false.
-func (f *frame) walk(yield func(code byte, at place, body []byte) bool) bool {
+// walk yields the records of the body, and returns whether there is nothing else.
+func (f *frame) walk(yield func(written)) bool {
 	for b := f.body; len(b) > 0; {
-		code := b[0]
-		if code == 0 || int(code) >= len(codes) {
+		r, size := parseRecord(b)
+		if size == 0 {
 			return false
 		}
-		seq, n := binary.Uvarint(b[1:])
-		if n <= 0 || len(b) < 1+n+len(Hash{}) {
-			return false
-		}
-		b = b[1+n:]
-		at := place{seq, Hash(b)}
-		b = b[len(Hash{}):]
-		length, n := binary.Uvarint(b)
-		if n <= 0 || length > uint64(len(b)-n) {
-			return false
-		}
-		if !yield(code, at, b[n:n+int(length)]) {
-			return true
-		}
-		b = b[n+int(length):]
+		yield(r)
+		b = b[size:]
 	}
 	return true
 }
@@ -191,7 +238,8 @@ type scan struct {
 	last places
 }
 
-// run yields every intact frame with the offsets where its entry begins and ends.
+// run yields every intact frame with the offsets where its entry begins and
+// ends; and, of a frame whose head is intact, what is intact in its body.
 func (s *scan) run(b []byte, yield func(f *frame, from, to int)) {
 	for pos := 0; pos < len(b); {
 		length, n := entryLength(b[pos:])
@@ -199,21 +247,40 @@ func (s *scan) run(b []byte, yield func(f *frame, from, to int)) {
 		if n >= 0 {
 			f, size, v = parseFrame(b[pos+n:])
 		}
-		if v != whole {
-			at := s.next(b, pos)
-			if at < 0 {
-				s.end(b[pos:])
-				return
+		if v == whole {
+			if n > 0 && length != uint64(size) {
+				s.damaged = true
 			}
-			s.damaged, pos = true, at
+			s.see(&f)
+			yield(&f, pos, pos+n+size)
+			pos += n + size
 			continue
 		}
-		if n > 0 && length != uint64(size) {
-			s.damaged = true
+		after := pos + 1
+		if v == broken {
+			after += n
 		}
-		s.see(&f)
-		yield(&f, pos, pos+n+size)
-		pos += n + size
+		next := s.next(b, after)
+		if v == broken {
+			s.damaged = true
+			s.see(&f)
+			end := pos + n + size
+			if next >= 0 {
+				end = min(end, next)
+			}
+			part := frame{batch: f.batch, after: f.after}
+			salvage(b[min(end, pos+n+size-len(f.body)):end], func(_ written, raw []byte) { part.body = append(part.body, raw...) })
+			yield(&part, pos, end)
+			if next < 0 {
+				pos = end
+				continue
+			}
+		}
+		if next < 0 {
+			s.end(b[pos:])
+			return
+		}
+		s.damaged, pos = true, next
 	}
 }
 
@@ -230,7 +297,7 @@ func entryLength(b []byte) (length uint64, n int) {
 	return length, n
 }
 
-// next returns where the next intact frame begins, -1 if there is none.
+// next returns where the next frame with an intact head begins, -1 if there is none.
 func (s *scan) next(b []byte, pos int) int {
 	for {
 		i := bytes.Index(b[pos:], []byte(frameMagic))
@@ -238,39 +305,28 @@ func (s *scan) next(b []byte, pos int) int {
 			return -1
 		}
 		pos += i
-		f, _, v := parseFrame(b[pos:])
-		if v == broken {
-			s.see(&f)
-		}
-		if v == whole {
+		if _, _, v := parseFrame(b[pos:]); v == whole || v == broken {
 			return pos
 		}
 		pos++
 	}
 }
 
-// end judges what follows the last intact frame. A write that was cut short,
-// by the end of the process or of the disk, was never acknowledged, so that it is no loss.
+// end judges what follows the last frame. A write that was cut short, by the end
+// of the process or of the disk, was never counted on, so that it is no loss.
 func (s *scan) end(b []byte) {
-	for len(b) > 0 {
-		length, n := entryLength(b)
-		if n < 0 {
-			if torn := len(b) < maxPrefix && bytes.IndexFunc(b, func(r rune) bool { return r < 0x80 }) < 0; !torn {
-				s.damaged, s.unknown = true, true
-			}
-			return
+	length, n := entryLength(b)
+	if n < 0 {
+		// A length may be cut, too.
+		torn := len(b) < maxPrefix
+		for _, c := range b {
+			torn = torn && c >= 0x80
 		}
-		_, size, v := parseFrame(b[n:])
-		switch {
-		case v == cut && (size == 0 || length == uint64(size)):
-			return
-		case v == broken:
-			s.damaged = true
-			b = b[n+size:]
-		default:
-			s.damaged, s.unknown = true, true
-			return
-		}
+		s.damaged, s.unknown = s.damaged || !torn, !torn
+		return
+	}
+	if _, size, v := parseFrame(b[n:]); v != cut || n > 0 && size > 0 && length != uint64(size) {
+		s.damaged, s.unknown = true, true
 	}
 }
 

@@ -22,13 +22,14 @@ type recorder struct {
 	items []item
 }
 
-var encoders = sync.Pool{New: func() any { return &recorder{} }}
+// recorders are reused.
+var recorders = sync.Pool{New: func() any { return &recorder{} }}
 
 // free gives the recorder back.
 func (e *recorder) free() {
 	e.reset()
 	if cap(e.e.b) <= 64<<10 && cap(e.items) <= 256 {
-		encoders.Put(e)
+		recorders.Put(e)
 	}
 }
 
@@ -38,11 +39,11 @@ func (e *recorder) reset() {
 	e.items = e.items[:0]
 }
 
-// record encodes as many records as make up a group, and returns how many that are.
+// record encodes as many of the records, most at most, as are put down at once, and returns how many that are.
 func (e *recorder) record(rs []Record, most int, now func() time.Time) (int, error) {
 	e.reset()
 	for i, r := range rs {
-		if i == most || len(e.e.b) >= maxGroup {
+		if i == most || len(e.e.b) >= maxChunk {
 			return i, nil
 		}
 		code := codeOf(r.Stream())
@@ -63,15 +64,11 @@ func (e *recorder) record(rs []Record, most int, now func() time.Time) (int, err
 	return len(rs), nil
 }
 
-// moveTo adds what was encoded to a group.
-func (e *recorder) moveTo(g *group) {
-	shift := len(g.bodies)
-	g.bodies = append(g.bodies, e.e.b...)
-	for _, it := range e.items {
-		it.from += shift
-		it.to += shift
-		g.items = append(g.items, it)
-	}
+// item is an encoded record: its body is b[from:to].
+type item struct {
+	r        Record
+	code     byte
+	from, to int
 }
 
 // Text implements Visitor.

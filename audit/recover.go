@@ -3,7 +3,6 @@ package audit
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -82,6 +81,15 @@ func (f *finder) find() (int64, error) {
 	if n := len(f.segments); f.known && (n == 0 && f.pos.segment > 0 || n > 0 && f.segments[n-1].n < f.pos.segment) {
 		f.unknown = true // the last one is missing
 	}
+	f.heads = f.last
+	for code, p := range f.pos.heads {
+		if p.seq > f.heads[code].seq {
+			f.heads[code] = p
+		}
+	}
+	if err := f.frontsLeft(); err != nil {
+		return 0, err
+	}
 	f.judge()
 	return f.lost, nil
 }
@@ -108,19 +116,17 @@ func (f *finder) segment(seg *segment) error {
 
 func (f *finder) frame(seg *segment, fr *frame, from, to int64) {
 	f.frames++
+	f.open.n = max(f.open.n, fr.batch+1)
 	records, oldest := 0, time.Time{}
-	fr.walk(func(code byte, at place, body []byte) bool {
+	fr.walk(func(r written) {
 		if records == 0 {
-			ms, _ := binary.Varint(body)
-			oldest = time.UnixMilli(ms).UTC()
+			oldest = r.time()
 		}
 		records++
-		f.record(code, at.seq)
-		return true
+		f.record(r.code, r.seq)
 	})
-	f.open.n = max(f.open.n, fr.batch+1)
-	if fr.batch <= f.pos.batch {
-		return // delivered
+	if fr.batch <= f.pos.batch || records == 0 {
+		return // delivered, or nothing is left of it
 	}
 	f.spool.records += int64(records)
 	if n := len(f.queue); n > 0 && f.queue[n-1].n == fr.batch && f.queue[n-1].seg == seg {
@@ -130,6 +136,52 @@ func (f *finder) frame(seg *segment, fr *frame, from, to int64) {
 	}
 	seg.left++
 	f.queue = append(f.queue, &batch{n: fr.batch, seg: seg, from: from, to: to, records: records, oldest: oldest})
+}
+
+// frontsLeft writes to the spool what the process had no time to.
+func (f *finder) frontsLeft() error {
+	type found struct {
+		written
+		raw []byte
+	}
+	var left []found
+	for i := range fronts {
+		b, err := readAll(frontName(f.dir, i), nil)
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		// What was written to the spool is still there, and whatever was there before.
+		salvage(b, func(r written, raw []byte) {
+			if r.seq > f.reached[r.code] && (f.known || f.seen[r.code]) {
+				left = append(left, found{r, raw})
+			}
+		})
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(left, func(a, b found) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.code, b.code))
+	})
+	lp := &lap{buf: make([]byte, headRoom, headRoom+fronts*frontSize), oldest: left[0].time(), heads: f.heads}
+	for _, r := range left {
+		if r.seq <= f.reached[r.code] {
+			continue // both have it
+		}
+		f.record(r.code, r.seq)
+		lp.buf = append(lp.buf, r.raw...)
+		lp.items++
+		if r.seq > lp.heads[r.code].seq {
+			lp.heads[r.code] = r.place
+		}
+	}
+	f.logger.Info("audit records were taken and not yet written to the spool", "records", lp.items)
+	if _, _, err := f.append(lp, &LogOptions{BatchSize: lp.items, segment: 1}); err != nil {
+		return err
+	}
+	tail := f.tail
+	f.tail = nil
+	return tail.finish()
 }
 
 // record notes that a record is there.
@@ -152,12 +204,6 @@ func (f *finder) missing(code byte, seq uint64) {
 
 // judge decides, after all was read, where the chains stand and whether they can be gone on with.
 func (f *finder) judge() {
-	f.heads = f.last
-	for code, p := range f.pos.heads {
-		if p.seq > f.heads[code].seq {
-			f.heads[code] = p
-		}
-	}
 	for code := 1; code < len(codes); code++ {
 		if f.known || f.seen[code] {
 			f.missing(byte(code), f.heads[code].seq)

@@ -25,8 +25,10 @@ type segment struct {
 	// damaged: what is not intact is kept when the segment is removed. Guarded by the spool's mu.
 	damaged bool
 
-	log   *wal.Log // nil if it was found
-	index uint64   // of the last entry
+	// log is nil if nothing more is written: it keeps in memory what it wrote.
+	log   *wal.Log
+	index uint64 // of the last entry
+	ours  bool   // this process wrote it
 	// file is the log's file once more: to sync it without the log's lock, so
 	// that nobody who only writes waits for the disk.
 	file *os.File
@@ -41,7 +43,7 @@ const segmentFile = "00000000000000000001"
 
 // newSegment begins a segment.
 func newSegment(spool string, n uint64) (*segment, error) {
-	g := &segment{n: n, dir: filepath.Join(spool, fmt.Sprintf("wal-%012d", n))}
+	g := &segment{n: n, ours: true, dir: filepath.Join(spool, fmt.Sprintf("wal-%012d", n))}
 	// The log never begins a second file, which would wait for the disk.
 	log, err := wal.Open(g.dir, &wal.Options{NoSync: true, SegmentSize: 1 << 40, DirPerms: 0o700, FilePerms: 0o600})
 	if err == nil {
@@ -135,6 +137,7 @@ func (g *segment) unsound() bool {
 func (g *segment) finish() error {
 	err := g.sync(context.Background(), g.size.Load())
 	_ = g.log.Close() // syncs once more, which costs nothing now
+	g.log = nil
 	_ = g.file.Close()
 	return err
 }

@@ -57,6 +57,11 @@ func (l *Log) Ship(ctx context.Context, sink Sink) {
 // Flush returns when everything appended before the call has been delivered,
 // or set aside. It does not deliver: Ship must be running.
 func (l *Log) Flush(ctx context.Context) error {
+	for l.drainAll() != nil {
+		if !sleep(ctx, retryPause) {
+			return ctx.Err()
+		}
+	}
 	s := l.spool
 	s.mu.Lock()
 	last := s.open.n - 1
@@ -165,7 +170,7 @@ func (h *shipper) ship(ctx context.Context, b *batch) {
 	s := h.spool
 	// What the sink has must not be forgotten here: its places would be given
 	// out a second time.
-	if b.seg.log != nil {
+	if b.seg.ours {
 		if err := b.seg.sync(ctx, b.to); err != nil && ctx.Err() == nil {
 			s.logger.Error("the audit spool could not be brought to disk", "error", err)
 		}
@@ -224,16 +229,15 @@ func (h *shipper) read(ctx context.Context, b *batch) (records []Record, reached
 func parseBatch(b []byte, writer string) (records []Record, reached [len(codes)]uint64, damaged bool) {
 	var s scan
 	s.run(b, func(f *frame, _, _ int) {
-		f.walk(func(code byte, at place, body []byte) bool {
-			r := New(codes[code])
-			if ParseBody(body, r) != nil {
+		f.walk(func(w written) {
+			r := New(codes[w.code])
+			if ParseBody(w.body, r) != nil {
 				damaged = true
-				return true
+				return
 			}
-			r.Meta().Link = Link{writer, at.seq, at.hash}
+			r.Meta().Link = Link{writer, w.seq, w.hash}
 			records = append(records, r)
-			reached[code] = max(reached[code], at.seq)
-			return true
+			reached[w.code] = max(reached[w.code], w.seq)
 		})
 	})
 	return records, reached, damaged || s.damaged

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// maxBatch is from how many bytes on a batch is complete.
+const maxBatch = 4 << 20
+
 // Names in a spool's directory.
 const (
 	lockFile      = "lock"
@@ -24,9 +27,8 @@ const (
 	damagedPrefix = "damaged-"
 )
 
-// spool is the directory of one writer. Whoever has it holds its lock, and
-// leads or ships alone: at most one caller of begin and write, and one of next,
-// read and done at a time.
+// spool is the directory of one writer. Whoever has it holds its lock. It has at
+// most one caller of append, and one of next and done, at a time.
 type spool struct {
 	dir, writer string
 	logger      *slog.Logger
@@ -34,6 +36,7 @@ type spool struct {
 	wake        chan struct{} // has room for one: look at next again
 	bytes       atomic.Int64  // on disk
 	tasks       sync.WaitGroup
+	fronts      [][]byte // the whole of them, as long as they are mapped
 
 	mu       sync.Mutex
 	segments []*segment
@@ -88,7 +91,10 @@ func takeSpool(base string, logger *slog.Logger) (*spool, int64, error) {
 			continue
 		}
 		if !s.pos.ended {
-			return s, lost, nil
+			if err = s.mapFronts(); err == nil {
+				return s, lost, nil
+			}
+			logger.Error("an audit spool cannot be gone on with", "spool", name, "error", err)
 		}
 		s.release()
 	}
@@ -129,10 +135,14 @@ func createSpool(base string, logger *slog.Logger) (*spool, error) {
 		}
 	}
 	if err == nil {
+		err = s.mapFronts()
+	}
+	if err == nil {
 		err = errors.Join(s.posFile.Sync(), syncDir(dir), syncDir(base))
 	}
 	if err != nil {
 		s.release()
+		_ = os.RemoveAll(dir) // nothing was written to it
 		return nil, err
 	}
 	return s, nil
@@ -171,6 +181,7 @@ func lockSpool(dir string) (*os.File, error) {
 
 // release gives up the lock.
 func (s *spool) release() {
+	s.unmapFronts()
 	if s.posFile != nil {
 		s.posFile.Close()
 	}
@@ -226,31 +237,28 @@ func (s *spool) sync() error {
 	return tail.sync(noContext, tail.size.Load())
 }
 
-// begin returns where the chains stand and the number of the batch that the next
-// write, which must follow, and has so many records, belongs to.
-func (s *spool) begin(records, batchSize int) (places, uint64) {
+// append writes a lap, and returns the segment and where in it the lap ends.
+// If that fails, it is as if nothing had been written.
+func (s *spool) append(lp *lap, o *LogOptions) (*segment, int64, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open.records > 0 && (s.open.records+records > batchSize || s.tail.unsound()) {
+	if s.open.records > 0 && (s.open.records+lp.items > o.BatchSize || s.tail.unsound()) {
 		s.closeBatch() // a batch lies in one segment, and an unsound one gets no more
 	}
-	s.writing = true
-	return s.heads, s.open.n
-}
-
-// write writes a frame, which leaves the chains at these places, and returns
-// the segment and where in it the frame ends. If that fails, it is as if the
-// frame had never been.
-func (s *spool) write(frame []byte, after *places, records int, oldest time.Time, o *LogOptions) (*segment, int64, error) {
 	seg, err := s.room(o.segment)
+	n := s.open.n
+	s.writing = true // n is taken
+	s.mu.Unlock()
+
 	if err == nil {
-		err = seg.write(frame)
+		err = seg.write(sealFrame(lp.buf, n, &lp.heads))
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing = false
+	b := &s.open
 	if err != nil {
-		if s.shut && s.open.records > 0 {
+		if s.shut && b.records > 0 {
 			s.closeBatch()
 		}
 		if seg != nil {
@@ -258,17 +266,16 @@ func (s *spool) write(frame []byte, after *places, records int, oldest time.Time
 		}
 		return nil, 0, err
 	}
-	end, b := seg.size.Load(), &s.open
-	first := b.records == 0
+	end, first := seg.size.Load(), b.records == 0
 	if first {
-		b.seg, b.from, b.began, b.oldest = seg, b.to, time.Now(), oldest
+		b.seg, b.from, b.began, b.oldest = seg, b.to, time.Now(), lp.oldest
 		seg.left++
 	}
 	s.bytes.Add(end - b.to)
 	b.to = end
-	b.records += records
-	s.records += int64(records)
-	s.heads = *after
+	b.records += lp.items
+	s.records += int64(lp.items)
+	s.heads = lp.heads
 	if s.pos.segment != seg.n {
 		// So that a segment that gets lost is missed.
 		s.pos.segment, s.pos.closed = seg.n, false
@@ -279,15 +286,13 @@ func (s *spool) write(frame []byte, after *places, records int, oldest time.Time
 	if s.shut || b.records >= o.BatchSize || b.to-b.from >= maxBatch {
 		s.closeBatch()
 	} else if first {
-		s.wakeShipper()
+		signal(s.wake)
 	}
 	return seg, end, nil
 }
 
-// room returns the segment to write to.
+// room returns the segment to write to. The caller holds mu.
 func (s *spool) room(size int64) (*segment, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if t := s.tail; t != nil {
 		// A batch lies in one segment.
 		if s.open.records > 0 || t.size.Load() < size && !t.unsound() {
@@ -332,14 +337,7 @@ func (s *spool) closeBatch() {
 	s.queue = append(s.queue, &b)
 	s.open = batch{n: b.n + 1, to: b.to}
 	s.shut = false
-	s.wakeShipper()
-}
-
-func (s *spool) wakeShipper() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	signal(s.wake)
 }
 
 // next returns the first batch that can be delivered, closing the open one if
