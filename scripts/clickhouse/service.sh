@@ -23,13 +23,18 @@ clickhouse_package() {
 # clickhouse_front prints where the program belongs: its sources and Go decide its name.
 clickhouse_front() {
   local sum
-  sum=$({ go env GOVERSION && cd "$clickhouse_files/front" && cat go.mod go.sum ./*.go chdb/*; } | cksum)
+  sum=$({
+    go env GOVERSION && cd "$clickhouse_files/front" && cat go.mod go.sum &&
+      find . \( -name '*.go' ! -name '*_test.go' -o -name '*.[ch]' \) -print | LC_ALL=C sort | xargs cat
+  } | cksum)
   echo "$cache/clickhouse-front-${sum%% *}"
 }
 
 clickhouse_install() {
+  local compiler
   need go "to build the front of ClickHouse"
-  need "$(go env CC)" "to build the front of ClickHouse (a C compiler)"
+  compiler=$(go env CC)
+  need "${compiler%% *}" "to build the front of ClickHouse (a C compiler)"
   need python3 "to ask ClickHouse whether it is up"
   clickhouse_install_library
   clickhouse_install_front
