@@ -12,6 +12,7 @@ import (
 
 	"trellis/audit"
 	"trellis/audit/sqliteaudit"
+	"trellis/audit/trail"
 	"trellis/cmd/trellis/config"
 )
 
@@ -32,8 +33,10 @@ func openSink(c *config.Config) (audit.Sink, error) {
 // auditing is the audit log of a server: what takes records, what carries
 // them away and where to.
 type auditing struct {
-	log  *audit.Log
-	sink audit.Sink
+	log     *audit.Log
+	sink    audit.Sink
+	changes *trail.Follower
+	anchors *trail.Anchors
 
 	out   *slog.Logger
 	stop  context.CancelFunc
@@ -46,18 +49,50 @@ func (k *core) openAudit(c *config.Config) (*auditing, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := audit.OpenLog(audit.LogOptions{Dir: filepath.Join(c.Data, "spool"), Secret: k.secrets.AuditChain(), Limit: c.SpoolLimit, Logger: k.log})
+	secret := k.secrets.AuditChain()
+	log, err := audit.OpenLog(audit.LogOptions{Dir: filepath.Join(c.Data, "spool"), Secret: secret, Limit: c.SpoolLimit, Logger: k.log})
 	if err != nil {
 		return nil, errors.Join(err, sink.Close())
 	}
-	return &auditing{log: log, sink: sink, out: k.log}, nil
+	o := trail.Options{Secret: secret, Holder: log.Writer(), Logger: k.log}
+	if c.Embedded() {
+		// One process after the other: after a crash the next one need not wait long.
+		o.TTL = embeddedLease
+	}
+	return &auditing{
+		log: log, sink: sink, out: k.log,
+		changes: trail.New(k.store, func() trail.View { return k.index.View() }, sink, o),
+		anchors: trail.NewAnchors(k.graph, c.AuditName(), c.Retention, time.Now),
+	}, nil
 }
+
+// embeddedLease is how long a killed process keeps the next one from bringing
+// changes to the audit log.
+const embeddedLease = 5 * time.Second
 
 // start delivers in the background until Close.
 func (u *auditing) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	u.stop = cancel
 	u.tasks.Go(func() { u.log.Ship(ctx, u.sink) })
+	u.tasks.Go(func() { u.changes.Run(ctx) })
+}
+
+// upkeep removes what is older than the retention, and remembers in the graph how
+// far the log has come, so that an end which somebody cuts off is missed.
+func (u *auditing) upkeep(ctx context.Context, now time.Time) (removed int) {
+	removed, err := u.sink.Sweep(ctx, now)
+	if err != nil {
+		u.out.Warn("old audit records could not be cleared away", "error", err)
+	}
+	cut, err := u.anchors.Keep(ctx, u.sink)
+	if err != nil {
+		u.out.Warn("how far the audit log has come could not be remembered", "error", err)
+	}
+	for _, l := range cut {
+		u.out.Error("the end of a chain of audit records is gone: somebody removed it", "stream", l.Stream, "writer", l.Writer, "number", l.Seq)
+	}
+	return removed
 }
 
 const (
@@ -72,12 +107,12 @@ const (
 func (u *auditing) Close() error {
 	if u.stop != nil {
 		wait := lastDelivery
-		if u.log.State().Err != nil {
+		if u.log.State().Err != nil || u.changes.State().Err != nil {
 			wait = hopelessDelivery
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		defer cancel()
-		if err := u.log.Flush(ctx); err != nil {
+		if err := errors.Join(u.changes.Flush(ctx), u.log.Flush(ctx)); err != nil {
 			u.out.Warn("not everything has reached the audit log; the rest follows after the next start", "error", err)
 		}
 		u.stop()

@@ -32,10 +32,7 @@ func (s *server) clear(ctx context.Context, now time.Time) {
 	if err != nil {
 		s.log.Warn("old change records could not be cleared away", "error", err)
 	}
-	records, err := s.audit.sink.Sweep(ctx, now)
-	if err != nil {
-		s.log.Warn("old audit records could not be cleared away", "error", err)
-	}
+	records := s.audit.upkeep(ctx, now)
 	if keys+changes+records > 0 {
 		s.log.Info("cleared away", "idempotency_keys", keys, "changes", changes, "audit_records", records)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestUpkeepClearsAwayWhatIsOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := u.log.Flush(t.Context()); err != nil {
+	if err := errors.Join(u.changes.Flush(t.Context()), u.log.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	s := &server{core: k, audit: u, cfg: cfg}

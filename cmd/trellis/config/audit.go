@@ -106,6 +106,16 @@ func (c *Config) AuditEmbedded() bool { return strings.HasPrefix(c.AuditURL, "sq
 // AuditPath is the file of an embedded audit log.
 func (c *Config) AuditPath() string { return strings.TrimPrefix(c.AuditURL, "sqlite:") }
 
+// AuditName is the address of the audit log without credentials and settings.
+func (c *Config) AuditName() string {
+	u, err := url.Parse(c.AuditURL)
+	if c.AuditEmbedded() || err != nil {
+		return c.AuditURL
+	}
+	u.User, u.RawQuery = nil, ""
+	return u.String()
+}
+
 // auditProblems reports settings that do not go together.
 func (c *Config) auditProblems() (problems []error) {
 	if c.AuditEmbedded() && c.Embedded() && c.AuditPath() == c.GraphPath() {

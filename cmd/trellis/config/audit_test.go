@@ -42,6 +42,9 @@ func TestSettingsOfTheAuditLog(t *testing.T) {
 	if c.Retention[audit.Events] != 0 || c.Retention[audit.Limits] != 7*audit.Day || c.Retention[audit.Decisions] != 90*audit.Day {
 		t.Errorf("retention %v", c.Retention)
 	}
+	if got := c.AuditName(); got != "clickhouse://db:9000/trellis" {
+		t.Errorf("the name is %s", got)
+	}
 	for _, v := range c.Values() {
 		if v.Name == "TRELLIS_AUDIT_URL" && v.Text != "clickhouse://trellis:********@db:9000/trellis" {
 			t.Errorf("shown as %s", v.Text)
