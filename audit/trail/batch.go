@@ -75,7 +75,7 @@ func (b *batch) fits(events []*audit.Event) bool {
 
 func (b *batch) add(ch *graph.Change, events []*audit.Event) {
 	b.last = ch.Revision
-	b.times[ch.Revision] = ch.Time
+	b.times[ch.Revision] = ch.Time.UTC().Truncate(time.Millisecond)
 	b.events = append(b.events, events...)
 	b.size += size(events)
 	b.ids.Write([]byte(ch.ID))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"trellis/audit"
 	"trellis/graph"
@@ -129,7 +130,7 @@ func (m *maker) event(d *Description) {
 	}
 	c := m.change
 	m.out = append(m.out, &audit.Event{
-		Head:  audit.Head{Time: c.Time.UTC()},
+		Head:  audit.Head{Time: c.Time.UTC().Truncate(time.Millisecond)},
 		Actor: c.Actor.String(), Key: c.Key, Action: action, Outcome: audit.Success,
 		Node: d.Node.String(), Other: d.Other.String(), Within: m.places.within(d.Node),
 		Before: compact(before), After: compact(after),
