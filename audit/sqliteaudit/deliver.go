@@ -131,7 +131,37 @@ func (d *delivery) record(r audit.Record) error {
 	if _, err := d.run.insert[s].exec(d.row.values...); err != nil {
 		return err
 	}
+	if d.row.t.about[0] != "" {
+		if err := d.link(id); err != nil {
+			return err
+		}
+	}
 	d.fold(r, d.row.values)
+	return nil
+}
+
+// link notes what the record is within, and about. It is no trigger because
+// SQLite would then keep a journal of each statement, at a third of the cost of all.
+func (d *delivery) link(id int64) error {
+	t := d.row.t
+	actor := d.row.values[lead+t.place("actor")]
+	for _, node := range d.row.within.members {
+		if _, err := d.run.within[t.stream].exec(node, id); err != nil {
+			return err
+		}
+		if _, err := d.run.withinActor[t.stream].exec(node, actor, id); err != nil {
+			return err
+		}
+	}
+	a, b := d.row.values[lead+t.place(t.about[0])], d.row.values[lead+t.place(t.about[1])]
+	for i, node := range []driver.Value{a, b} {
+		if node == int64(0) || i == 1 && a == b {
+			continue
+		}
+		if _, err := d.run.about[t.stream].exec(node, id); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -161,6 +191,7 @@ type row struct {
 	t      *table
 	used   int64
 	values []driver.Value
+	within list // the last list
 	err    error
 }
 
@@ -184,8 +215,9 @@ func (r *row) Word(_ string, v *string) {
 
 // List implements audit.Visitor.
 func (r *row) List(_ string, v *[]string) {
-	id, err := r.d.words.list(r.d.run, *v, r.used)
-	r.add(id, err)
+	list, err := r.d.words.list(r.d.run, *v, r.used)
+	r.within = list
+	r.add(list.id, err)
 }
 
 // Int implements audit.Visitor.

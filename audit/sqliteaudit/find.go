@@ -65,14 +65,16 @@ type finder struct {
 	args   []any
 }
 
-// condition is one Match. Those with an index are sought there: link is a
-// table of nodes and ids, index the column of an index of the table itself.
+// condition is one Match, or an actor within a node. Those with an index are
+// sought there: link is a table of nodes and ids, index the column of an index
+// of the table itself.
 type condition struct {
 	where       string // on the table r, with one parameter for each of args
 	args        []any
 	link, index string
 	field       string
 	value       int64
+	actor       *int64 // within the node
 }
 
 // prepare turns the query into conditions; not possible means that nothing can match.
@@ -100,6 +102,7 @@ func (f *finder) prepare(ctx context.Context) (possible bool, err error) {
 	if f.lo > f.hi {
 		return false, nil
 	}
+	f.pair()
 	if err := f.choose(ctx); err != nil {
 		return false, err
 	}
@@ -164,6 +167,20 @@ func (f *finder) condition(ctx context.Context, m audit.Match) (c condition, ok 
 	return c, ok, err
 }
 
+// pair joins the conditions of an actor and of a node that it acted within:
+// each may be frequent and both together rare, and it is what the auditors of
+// an organization ask, so that there is an index for it.
+func (f *finder) pair() {
+	in := slices.IndexFunc(f.conds, func(c condition) bool { return c.field == "within" })
+	by := slices.IndexFunc(f.conds, func(c condition) bool { return c.field == "actor" })
+	if in < 0 || by < 0 {
+		return
+	}
+	c := &f.conds[in]
+	c.actor = &f.conds[by].value
+	c.link += "_actor"
+}
+
 // number reads a number in the one form that a Match may have.
 func number(s string) (int64, bool) {
 	n, err := strconv.ParseInt(s, 10, 64)
@@ -177,13 +194,16 @@ func (f *finder) choose(ctx context.Context) error {
 		return nil
 	}
 	best := int64(rare) + 1
+	paired := slices.ContainsFunc(f.conds, func(c condition) bool { return c.actor != nil })
 	for i, c := range f.conds {
-		if c.link == "" && c.index == "" {
+		switch {
+		case c.link == "" && c.index == "":
 			continue
-		}
-		if len(f.conds) == 1 {
+		case len(f.conds) == 1, len(f.conds) == 2 && c.actor != nil:
 			f.lead = i
 			return nil
+		case paired && (c.field == "actor" || c.field == "within" && c.actor == nil):
+			continue // the pair is rarer
 		}
 		n, err := f.probe(ctx, c)
 		if err != nil {
@@ -206,11 +226,15 @@ func (f *finder) choose(ctx context.Context) error {
 
 // probe counts the records of a condition as far as rare.
 func (f *finder) probe(ctx context.Context, c condition) (n int64, err error) {
-	from := c.link + ` AS l WHERE l.node = ?`
-	if c.link == "" {
+	from, args := c.link+` WHERE node = ?`, []any{c.value}
+	switch {
+	case c.link == "":
 		from = f.t.name + ` INDEXED BY ` + f.t.name + `_` + c.index + ` WHERE "` + c.index + `" = ?`
+	case c.actor != nil:
+		from += ` AND actor = ?`
+		args = append(args, *c.actor)
 	}
-	err = f.s.readers.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM `+from+` AND id BETWEEN ? AND ? LIMIT ?)`, c.value, f.lo, f.hi, rare+1).Scan(&n)
+	err = f.s.readers.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM `+from+` AND id BETWEEN ? AND ? LIMIT ?)`, append(args, f.lo, f.hi, rare+1)...).Scan(&n)
 	return n, err
 }
 
@@ -223,15 +247,20 @@ func (f *finder) statement() (text string, args []any) {
 		text += f.t.name + ` AS r NOT INDEXED WHERE true`
 	case f.conds[f.lead].link != "":
 		id = "lead.id"
-		text += f.conds[f.lead].link + ` AS lead CROSS JOIN ` + f.t.name + ` AS r ON r.id = lead.id WHERE lead.node = ?`
-		args = append(args, f.conds[f.lead].value)
+		c := f.conds[f.lead]
+		text += c.link + ` AS lead CROSS JOIN ` + f.t.name + ` AS r ON r.id = lead.id WHERE lead.node = ?`
+		args = append(args, c.value)
+		if c.actor != nil {
+			text += ` AND lead.actor = ?`
+			args = append(args, *c.actor)
+		}
 	default:
 		c := f.conds[f.lead]
 		text += f.t.name + ` AS r INDEXED BY ` + f.t.name + `_` + c.index + ` WHERE r."` + c.index + `" = ?`
 		args = append(args, c.value)
 	}
 	for i, c := range f.conds {
-		if i != f.lead {
+		if i != f.lead { // that of the actor is asked twice if it is half of a pair
 			text += ` AND ` + c.where
 			args = append(args, c.args...)
 		}

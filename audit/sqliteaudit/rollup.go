@@ -126,11 +126,22 @@ func eachCount(id int64, b []byte, one func(k *countKey, n *sums) bool) error {
 	var n sums
 	for len(b) > 0 {
 		for i := range fields + values {
-			x, size := binary.Varint(b)
-			if size <= 0 {
+			// Most numbers have one byte or two, and there are millions of them.
+			if u := uint64(b[0]); u < 0x80 {
+				v[i], b = int64(u>>1)^-int64(u&1), b[1:]
+			} else if len(b) > 1 && b[1] < 0x80 {
+				u = u&0x7f | uint64(b[1])<<7
+				v[i], b = int64(u>>1)^-int64(u&1), b[2:]
+			} else {
+				x, size := binary.Varint(b)
+				if size <= 0 {
+					return errCounts
+				}
+				v[i], b = x, b[size:]
+			}
+			if len(b) == 0 && i < fields+values-1 {
 				return errCounts
 			}
-			v[i], b = x, b[size:]
 		}
 		k.values[0], k.values[1], k.values[2], n.count = v[1], v[2], v[3], v[4]
 		if values == 1 {

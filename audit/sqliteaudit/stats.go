@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -169,7 +170,7 @@ func (s *Sink) stats(ctx context.Context, q *audit.StatsQuery) ([]audit.Bucket, 
 	if err != nil || !possible {
 		return nil, err
 	}
-	c := counter{by: slices.Index(t.counted, q.By), size: int64(q.Size / time.Hour), totals: map[int64]int64{}, bucket: -1, here: map[int64]int{}}
+	c := counter{by: slices.Index(t.counted, q.By), size: int64(q.Size / time.Hour), bucket: -1, last: -1, here: map[int64]int{}}
 	from := max(q.From.Truncate(q.Size).UnixMilli()/hour, 0)
 	to := min(max(q.To.Add(q.Size-1).Truncate(q.Size).UnixMilli()/hour, 0), 1<<hourBits-1)
 	if err := s.parts(ctx, `SELECT id, body FROM hourly WHERE id >= ? AND id < ? ORDER BY id`, func(id int64, body []byte) error {
@@ -185,12 +186,12 @@ func (s *Sink) stats(ctx context.Context, q *audit.StatsQuery) ([]audit.Bucket, 
 	}
 	texts := map[int64]string{}
 	if q.By == "status" {
-		for v := range c.totals {
-			texts[v] = strconv.FormatInt(v, 10)
+		for _, l := range c.lines {
+			texts[l.value] = strconv.FormatInt(l.value, 10)
 		}
 	} else if q.By != "" {
-		for v := range c.totals {
-			texts[v] = ""
+		for _, l := range c.lines {
+			texts[l.value] = ""
 		}
 		if err := s.words.read(ctx, s.readers, texts); err != nil {
 			return nil, err
@@ -234,12 +235,12 @@ func (s *Sink) statsFilter(ctx context.Context, t *table, q *audit.StatsQuery) (
 
 // counter adds up hourly counts, which come in the order of time.
 type counter struct {
-	by     int   // the field to count by, -1 for none
-	size   int64 // of a bucket, in hours
-	bucket int64 // the one that counts are added to now
-	here   map[int64]int
+	by     int           // the field to count by, -1 for none
+	size   int64         // of a bucket, in hours
+	bucket int64         // the one that counts are added to now
+	here   map[int64]int // the line of each value in this bucket
 	lines  []line
-	totals map[int64]int64 // by value
+	last   int // the line that was added to last; -1 if it is of another bucket
 }
 
 type line struct {
@@ -249,7 +250,7 @@ type line struct {
 
 func (c *counter) start(hour int64) {
 	if b := hour / c.size; b != c.bucket {
-		c.bucket = b
+		c.bucket, c.last = b, -1
 		clear(c.here)
 	}
 }
@@ -259,25 +260,35 @@ func (c *counter) add(k *countKey, n *sums) {
 	if c.by >= 0 {
 		v = k.values[c.by]
 	}
-	i, ok := c.here[v]
-	if !ok {
-		i = len(c.lines)
-		c.here[v] = i
-		c.lines = append(c.lines, line{bucket: c.bucket, value: v})
+	// Often the value is that of before, which is faster than any map.
+	if c.last < 0 || c.lines[c.last].value != v {
+		i, ok := c.here[v]
+		if !ok {
+			i = len(c.lines)
+			c.here[v] = i
+			c.lines = append(c.lines, line{bucket: c.bucket, value: v})
+		}
+		c.last = i
 	}
-	c.lines[i].add(*n)
-	c.totals[v] += n.count
+	c.lines[c.last].add(*n)
+}
+
+// totals are the counts of each value.
+func (c *counter) totals() map[int64]int64 {
+	t := map[int64]int64{}
+	for _, l := range c.lines {
+		t[l.value] += l.count
+	}
+	return t
 }
 
 // top leaves the most frequent values, the smaller text first among equals,
 // and counts the others under "".
 func (c *counter) top(n int, texts map[int64]string) {
-	values := make([]int64, 0, len(c.totals))
-	for v := range c.totals {
-		values = append(values, v)
-	}
+	totals := c.totals()
+	values := slices.Collect(maps.Keys(totals))
 	slices.SortFunc(values, func(a, b int64) int {
-		return cmp.Or(cmp.Compare(c.totals[b], c.totals[a]), cmp.Compare(texts[a], texts[b]))
+		return cmp.Or(cmp.Compare(totals[b], totals[a]), cmp.Compare(texts[a], texts[b]))
 	})
 	if len(values) <= n {
 		return

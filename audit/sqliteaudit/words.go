@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,14 +21,21 @@ import (
 type words struct {
 	mu    sync.Mutex
 	ids   cache[string, word]
-	lists cache[string, word] // of these, the members are in the file as well
+	lists cache[string, list] // their members are in the file, too
 	texts cache[int64, string]
 	// What the transaction under way has made, which is not yet true.
-	newIDs, newLists map[string]word
+	newIDs   map[string]word
+	newLists map[string]list
 }
 
 type word struct {
 	id, seen int64
+}
+
+// list is a text that is a list: what is in it, without repeats.
+type list struct {
+	word
+	members []int64
 }
 
 // seenOften is how exact text.seen is; sweepWords counts on it.
@@ -37,7 +45,7 @@ const seenOften = 30 * audit.Day
 const longest = 1 << 10
 
 func newWords() *words {
-	return &words{newIDs: map[string]word{}, newLists: map[string]word{}}
+	return &words{newIDs: map[string]word{}, newLists: map[string]list{}}
 }
 
 // keep is called when the transaction was committed, forget when it was not.
@@ -61,11 +69,12 @@ func (w *words) forget() {
 	clear(w.newLists)
 }
 
-func (w *words) look(c *cache[string, word], fresh map[string]word, s string) (word, bool) {
+// look finds what is known of a text or list, be it only within the transaction.
+func look[V any](w *words, c *cache[string, V], fresh map[string]V, s string) (V, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if id, ok := fresh[s]; ok {
-		return id, true
+	if v, ok := fresh[s]; ok {
+		return v, true
 	}
 	return c.get(s)
 }
@@ -76,7 +85,7 @@ func (w *words) word(run *statements, s string, used int64) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	got, ok := w.look(&w.ids, w.newIDs, s)
+	got, ok := look(w, &w.ids, w.newIDs, s)
 	for !ok || used-got.seen >= int64(seenOften/time.Millisecond) {
 		if ok { // unless it is gone
 			n, err := run.seeWord.exec(got.id, used)
@@ -110,31 +119,36 @@ func (w *words) word(run *statements, s string, used int64) (int64, error) {
 }
 
 // list does for a list what word does for a text.
-func (w *words) list(run *statements, list []string, used int64) (int64, error) {
-	if len(list) == 0 {
-		return 0, nil
+func (w *words) list(run *statements, texts []string, used int64) (list, error) {
+	if len(texts) == 0 {
+		return list{}, nil
 	}
-	s := listText(list)
-	if got, ok := w.look(&w.lists, w.newLists, s); ok && used-got.seen < int64(seenOften/time.Millisecond) {
-		return got.id, nil
+	s := listText(texts)
+	if got, ok := look(w, &w.lists, w.newLists, s); ok && used-got.seen < int64(seenOften/time.Millisecond) {
+		return got, nil
 	}
 	id, err := w.word(run, s, used)
 	if err != nil {
-		return 0, err
+		return list{}, err
 	}
-	for _, m := range list {
+	got := list{word: word{id, used}}
+	for _, m := range texts {
 		node, err := w.word(run, m, used)
 		if err != nil {
-			return 0, err
+			return list{}, err
 		}
+		if slices.Contains(got.members, node) {
+			continue
+		}
+		got.members = append(got.members, node)
 		if _, err := run.newMember.exec(node, id); err != nil {
-			return 0, err
+			return list{}, err
 		}
 	}
 	w.mu.Lock()
-	w.newLists[s] = word{id, used}
+	w.newLists[s] = got
 	w.mu.Unlock()
-	return id, nil
+	return got, nil
 }
 
 // listText is a list in JSON.

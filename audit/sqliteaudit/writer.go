@@ -28,7 +28,8 @@ type statements struct {
 	known, newBatch, pruneBatches     *statement
 	lastPart, newPart, setPart        *statement
 	setUsed                           *statement
-	insert, lastID, lastSeq, has      map[audit.Stream]*statement
+	// Of each stream.
+	insert, lastID, lastSeq, has, within, withinActor, about map[audit.Stream]*statement
 }
 
 // keptBatches is how many batches of a writer are remembered. A writer
@@ -93,15 +94,23 @@ func (w *writer) prepare() error {
 		}
 	}
 	r := &w.run
-	r.insert, r.lastID, r.lastSeq, r.has = map[audit.Stream]*statement{}, map[audit.Stream]*statement{}, map[audit.Stream]*statement{}, map[audit.Stream]*statement{}
+	for _, m := range []*map[audit.Stream]*statement{&r.insert, &r.lastID, &r.lastSeq, &r.has, &r.within, &r.withinActor, &r.about} {
+		*m = map[audit.Stream]*statement{}
+	}
 	for _, s := range audit.Streams {
 		t := tables[s]
-		for where, text := range map[*map[audit.Stream]*statement]string{
+		texts := map[*map[audit.Stream]*statement]string{
 			&r.insert:  t.insert(),
 			&r.lastID:  `SELECT max(id) FROM ` + t.name + ` WHERE id BETWEEN ? AND ?`,
 			&r.lastSeq: `SELECT max(seq) FROM ` + t.name + ` WHERE writer = ?`,
 			&r.has:     `SELECT 1 FROM ` + t.name + ` WHERE writer = ? AND seq = ? AND hash = ?`,
-		} {
+		}
+		if t.about[0] != "" {
+			texts[&r.within] = `INSERT INTO ` + t.name + `_within (node, id) VALUES (?, ?)`
+			texts[&r.withinActor] = `INSERT INTO ` + t.name + `_within_actor (node, actor, id) VALUES (?, ?, ?)`
+			texts[&r.about] = `INSERT INTO ` + t.name + `_about (node, id) VALUES (?, ?)`
+		}
+		for where, text := range texts {
 			if (*where)[s], err = keep(text); err != nil {
 				return err
 			}

@@ -76,17 +76,20 @@ CREATE TABLE events_within (
     id   INTEGER NOT NULL,
     PRIMARY KEY (node, id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE events_within_actor (
+    node  INTEGER NOT NULL,
+    actor INTEGER NOT NULL,
+    id    INTEGER NOT NULL,
+    PRIMARY KEY (node, actor, id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE events_about (
     node INTEGER NOT NULL,
     id   INTEGER NOT NULL,
     PRIMARY KEY (node, id)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER events_in AFTER INSERT ON events BEGIN
-    INSERT INTO events_within (node, id) SELECT node, NEW.id FROM member WHERE list = NEW.within;
-    INSERT OR IGNORE INTO events_about (node, id) SELECT value, NEW.id FROM (SELECT NEW.node AS value UNION SELECT NEW.other) WHERE value <> 0;
-END;
 CREATE TRIGGER events_out AFTER DELETE ON events BEGIN
     DELETE FROM events_within WHERE id = OLD.id AND node IN (SELECT node FROM member WHERE list = OLD.within);
+    DELETE FROM events_within_actor WHERE id = OLD.id AND actor = OLD.actor AND node IN (SELECT node FROM member WHERE list = OLD.within);
     DELETE FROM events_about WHERE id = OLD.id AND node IN (OLD.node, OLD.other);
 END;
 CREATE VIEW audit_events AS SELECT
@@ -149,17 +152,20 @@ CREATE TABLE decisions_within (
     id   INTEGER NOT NULL,
     PRIMARY KEY (node, id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE decisions_within_actor (
+    node  INTEGER NOT NULL,
+    actor INTEGER NOT NULL,
+    id    INTEGER NOT NULL,
+    PRIMARY KEY (node, actor, id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE decisions_about (
     node INTEGER NOT NULL,
     id   INTEGER NOT NULL,
     PRIMARY KEY (node, id)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER decisions_in AFTER INSERT ON decisions BEGIN
-    INSERT INTO decisions_within (node, id) SELECT node, NEW.id FROM member WHERE list = NEW.within;
-    INSERT OR IGNORE INTO decisions_about (node, id) SELECT value, NEW.id FROM (SELECT NEW.subject AS value UNION SELECT NEW.resource) WHERE value <> 0;
-END;
 CREATE TRIGGER decisions_out AFTER DELETE ON decisions BEGIN
     DELETE FROM decisions_within WHERE id = OLD.id AND node IN (SELECT node FROM member WHERE list = OLD.within);
+    DELETE FROM decisions_within_actor WHERE id = OLD.id AND actor = OLD.actor AND node IN (SELECT node FROM member WHERE list = OLD.within);
     DELETE FROM decisions_about WHERE id = OLD.id AND node IN (OLD.subject, OLD.resource);
 END;
 CREATE VIEW access_decisions AS SELECT
