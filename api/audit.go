@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,9 +33,7 @@ type recording struct {
 
 	address, agent string
 	told           bool // the two above are known
-
-	within []string // of the node of below
-	below  graph.Ref
+	self           string
 }
 
 // audits tells whether the request is recorded: not without a log, and not
@@ -58,6 +57,14 @@ func (c *call) origin() (address, agentName string) {
 	return c.address, c.agent
 }
 
+// who is the caller as records hold it.
+func (c *call) who() string {
+	if c.self == "" {
+		c.self = name(c.caller.Subject)
+	}
+	return c.self
+}
+
 // record appends what was collected, and the request itself with how it is
 // about to be answered. If what must be recorded cannot be, it returns the
 // problem that is to be the answer instead.
@@ -69,7 +76,7 @@ func (c *call) record(status, size int) *Problem {
 	c.done = true
 	address, agentName := c.origin()
 	r := &audit.Request{
-		Actor: name(c.caller.Subject), Key: c.caller.Key, Method: c.method(), Route: c.rt.path, Status: int64(status), Latency: time.Since(c.start).Microseconds(),
+		Actor: c.who(), Key: c.caller.Key, Method: c.method(), Route: c.rt.path, Status: int64(status), Latency: time.Since(c.start).Microseconds(),
 		BytesIn: int64(len(c.body)), BytesOut: int64(size), RequestID: c.id, Address: address, Agent: agentName,
 	}
 	c.share(r.Latency)
@@ -153,13 +160,43 @@ func name(r graph.Ref) string {
 // maxWithin limits how many nodes above a node are recorded with it.
 const maxWithin = 32
 
+// remembered is what is recorded again and again. It holds for a
+// revision, so that a change of the graph forgets it.
+type remembered struct {
+	within *memo[place, []string]
+	paths  *memo[asked, pathTold]
+}
+
+type place struct {
+	at   graph.Revision
+	node graph.Ref
+}
+
+type asked struct {
+	at         graph.Revision
+	subject    graph.Ref
+	permission string
+	resource   graph.Ref
+}
+
+// pathTold is a path in words, and until when it holds, in Unix milliseconds.
+type pathTold struct {
+	words string
+	until int64
+}
+
+func newRemembered() remembered {
+	return remembered{newMemo[place, []string](2048), newMemo[asked, pathTold](2048)}
+}
+
 // around returns the node and those above it, nearest first, without the root.
 func (c *call) around(r graph.Ref) []string {
 	if r.IsZero() || r == graph.Root {
 		return nil
 	}
-	if r == c.below {
-		return c.within // the same slice: records are not changed once made
+	k := place{c.view.Revision(), r}
+	if out, ok := c.memory.within.get(k); ok {
+		return out
 	}
 	out := append(make([]string, 0, 4), r.String())
 	for _, a := range c.view.Ancestors(r) {
@@ -167,8 +204,25 @@ func (c *call) around(r graph.Ref) []string {
 			out = append(out, a.String())
 		}
 	}
-	c.below, c.within = r, out
+	c.memory.within.put(k, out)
 	return out
+}
+
+// wayOf says in words what allows what is allowed.
+func (c *call) wayOf(q *Question) string {
+	k, now := asked{c.view.Revision(), q.Subject, q.Permission, q.Resource}, c.now.UnixMilli()
+	if p, ok := c.memory.paths.get(k); ok && now < p.until {
+		return p.words
+	}
+	hops := c.view.Explain(q.Subject, q.Permission, q.Resource, c.now).Path
+	p := pathTold{story(steps(hops)), math.MaxInt64}
+	for _, h := range hops {
+		if h.Expires != 0 {
+			p.until = min(p.until, h.Expires)
+		}
+	}
+	c.memory.paths.put(k, p)
+	return p.words
 }
 
 // decided records the answer to a question about a permission: every no, and a
@@ -177,7 +231,11 @@ func (c *call) decided(question string, q *Question, allowed bool) {
 	if c.answered++; !c.audits() {
 		return
 	}
-	d := &audit.Decision{Question: question, Subject: q.Subject.String(), Permission: q.Permission, Resource: q.Resource.String(), Answer: audit.Refused, Weight: 1}
+	subject := c.who()
+	if q.Subject != c.caller.Subject {
+		subject = q.Subject.String()
+	}
+	d := &audit.Decision{Question: question, Subject: subject, Permission: q.Permission, Answer: audit.Refused, Weight: 1}
 	at := audit.Must
 	if allowed {
 		weight, chosen := c.sample.next()
@@ -185,7 +243,7 @@ func (c *call) decided(question string, q *Question, allowed bool) {
 			return
 		}
 		at, d.Answer, d.Weight = audit.Note, audit.Allowed, weight
-		d.Path = story(steps(c.view.Explain(q.Subject, q.Permission, q.Resource, c.now).Path))
+		d.Path = c.wayOf(q)
 	}
 	c.decision(at, d, q.Resource)
 }
@@ -200,14 +258,19 @@ func (c *call) listed(d audit.Decision, resource graph.Ref) {
 }
 
 func (c *call) decision(at audit.Level, d *audit.Decision, resource graph.Ref) {
-	d.Actor, d.Key, d.RequestID, d.Revision, d.Within = name(c.caller.Subject), c.caller.Key, c.id, int64(c.view.Revision()), c.around(resource)
+	d.Actor, d.Key, d.RequestID, d.Revision, d.Within = c.who(), c.caller.Key, c.id, int64(c.view.Revision()), c.around(resource)
+	if len(d.Within) > 0 {
+		d.Resource = d.Within[0]
+	} else if d.Resource == "" {
+		d.Resource = name(resource)
+	}
 	d.Address, _ = c.origin()
 	c.collect(at, d)
 }
 
 // happened collects an event: it fills in who and where from.
 func (c *call) happened(at audit.Level, e *audit.Event) {
-	e.Actor, e.Key, e.RequestID = name(c.caller.Subject), c.caller.Key, c.id
+	e.Actor, e.Key, e.RequestID = c.who(), c.caller.Key, c.id
 	e.Address, e.Agent = c.origin()
 	c.collect(at, e)
 }

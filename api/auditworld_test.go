@@ -25,6 +25,7 @@ import (
 type auditing struct {
 	limit int64 // of the spool
 	idle  bool  // nothing is delivered
+	slow  bool  // batches are as large as in production
 
 	log     *audit.Log
 	sink    *shakySink
@@ -95,12 +96,16 @@ func (a *auditing) open(t testing.TB, w *world) (closeAll func()) {
 	t.Helper()
 	a.dir = t.TempDir()
 	var err error
-	a.log, err = audit.OpenLog(audit.LogOptions{Dir: filepath.Join(a.dir, "spool"), Secret: a.secrets.AuditChain(), Limit: a.limit, BatchAge: 5 * time.Millisecond, Logger: w.log})
+	age := 5 * time.Millisecond
+	if a.slow {
+		age = time.Second
+	}
+	a.log, err = audit.OpenLog(audit.LogOptions{Dir: filepath.Join(a.dir, "spool"), Secret: a.secrets.AuditChain(), Limit: a.limit, BatchAge: age, Logger: w.log})
 	must(t, err)
 	sink, err := sqliteaudit.Open(filepath.Join(a.dir, "audit.db"), sqliteaudit.Options{})
 	must(t, err)
 	a.sink = &shakySink{Sink: sink}
-	a.changes = trail.New(w.graph.Store(), func() trail.View { return w.index.View() }, a.sink, trail.Options{Secret: a.secrets.AuditChain(), BatchAge: 5 * time.Millisecond, Backoff: 50 * time.Millisecond, Logger: w.log})
+	a.changes = trail.New(w.graph.Store(), func() trail.View { return w.index.View() }, a.sink, trail.Options{Secret: a.secrets.AuditChain(), BatchAge: age, Backoff: 50 * time.Millisecond, Logger: w.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if !a.idle {

@@ -22,8 +22,10 @@ import (
 
 // benchWorld has one organization with 500 repositories that "dev" may read
 // and 500 that it may not.
-func benchWorld(b *testing.B) *world {
-	w := newWorld(b, api.Options{}).sample()
+func benchWorld(b *testing.B) *world { return fillBench(newWorld(b, api.Options{})) }
+
+func fillBench(w *world) *world {
+	w.sample()
 	w.user("dev")
 	w.grant("user:dev", "editor", "organization:acme")
 	for _, org := range []string{"acme", "other"} {
@@ -226,6 +228,53 @@ func BenchmarkCheckHandler(b *testing.B) {
 				req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: h.path}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 					Header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + w.tokens["dev"]}}}
 				h.ServeHTTP(discard{http.Header{}}, req)
+			}
+		})
+	}
+}
+
+// BenchmarkAuditedCheckOverHTTP tells what recording costs: the same check
+// with and without an audit log, in turns on the same connections' number, and the
+// median of the ratios. The records are delivered to the embedded sink meanwhile,
+// unless the name says otherwise. Half of the checks are refused.
+func BenchmarkAuditedCheckOverHTTP(b *testing.B) {
+	for _, v := range []struct {
+		name string
+		rate float64
+		idle bool
+	}{{"spool,allowed=0", 0, true}, {"spool,allowed=0.01", 0.01, true}, {"spool,allowed=1", 1, true}, {"delivered,allowed=1", 1, false}} {
+		b.Run(v.name, func(b *testing.B) {
+			const connections, requests, rounds = 16, 5_000, 9
+			o := api.Options{DecisionRate: v.rate}
+			with, without := fillBench(audited(b, o, &auditing{idle: v.idle, limit: 16 << 30, slow: true})), fillBench(newWorld(b, o))
+			a, c := client(connections), client(connections)
+			defer a.CloseIdleConnections()
+			defer c.CloseIdleConnections()
+			bodies := checkBodies()
+			run := func(w *world, client *http.Client, n int) (perSecond, micros float64) {
+				before := cpu()
+				d, _ := load(b, client, connections, n, w.server.URL+v1+"/access/check", w.tokens["dev"], bodies)
+				return float64(n) / d.Seconds(), float64((cpu() - before).Nanoseconds()) / 1000 / float64(n)
+			}
+			run(with, a, 2000)
+			run(without, c, 2000)
+			for b.Loop() {
+				var ratio, cpuRatio, cost, plain []float64
+				for i := range rounds {
+					var x, y, xcost, ycost float64
+					if i%2 == 0 {
+						x, xcost = run(with, a, requests)
+						y, ycost = run(without, c, requests)
+					} else {
+						y, ycost = run(without, c, requests)
+						x, xcost = run(with, a, requests)
+					}
+					ratio, cpuRatio, cost, plain = append(ratio, x/y), append(cpuRatio, xcost/ycost), append(cost, xcost), append(plain, ycost)
+				}
+				b.ReportMetric(median(ratio), "rate-ratio")
+				b.ReportMetric(median(cpuRatio), "cpu-ratio")
+				b.ReportMetric(median(cost), "cpu-us/audited")
+				b.ReportMetric(median(plain), "cpu-us/plain")
 			}
 		})
 	}

@@ -1,12 +1,10 @@
 package api
 
 import (
-	"hash/maphash"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"unicode"
 
 	"trellis/audit"
@@ -19,22 +17,20 @@ type clients struct {
 	trusted   []netip.Prefix
 	header    string
 
-	seed maphash.Seed
-	// seen remembers the peers of some open connections, so that a connection's
-	// address is read once and not with each request. It may forget any of them.
-	seen [256]atomic.Pointer[peer]
+	// seen remembers the peers of open connections, so that a connection's
+	// address is read once and not with each request.
+	seen *memo[string, peer]
 }
 
 // peer is the other end of a connection.
 type peer struct {
-	remote  string // as net/http writes it
 	ip      netip.Addr
 	kept    string // what is recorded of it
 	trusted bool
 }
 
 func newClients(o Options) *clients {
-	return &clients{addresses: o.Addresses, trusted: o.TrustedProxies, header: http.CanonicalHeaderKey(o.ForwardedHeader), seed: maphash.MakeSeed()}
+	return &clients{addresses: o.Addresses, trusted: o.TrustedProxies, header: http.CanonicalHeaderKey(o.ForwardedHeader), seen: newMemo[string, peer](1024)}
 }
 
 // address returns what is kept of the client's address: that of the peer, or,
@@ -50,17 +46,17 @@ func (cs *clients) address(r *http.Request) string {
 	return p.kept
 }
 
-func (cs *clients) peer(remote string) *peer {
-	slot := &cs.seen[maphash.String(cs.seed, remote)%uint64(len(cs.seen))]
-	if p := slot.Load(); p != nil && p.remote == remote {
+// peer reads what net/http says of the other end.
+func (cs *clients) peer(remote string) peer {
+	p, ok := cs.seen.get(remote)
+	if ok {
 		return p
 	}
-	p := &peer{remote: strings.Clone(remote)}
 	if a, err := netip.ParseAddrPort(remote); err == nil {
 		p.ip = plainIP(a.Addr())
 	}
 	p.kept, p.trusted = cs.addresses.Keep(p.ip), cs.trusts(p.ip)
-	slot.Store(p)
+	cs.seen.put(remote, p)
 	return p
 }
 
