@@ -1,0 +1,239 @@
+package clickhouseaudit
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"trellis/audit"
+)
+
+// insertSettings keep what is inserted at once one block in each partition, so
+// that ClickHouse knows it again as a whole, and make it durable before the answer.
+var insertSettings = clickhouse.Settings{
+	"async_insert":       0,
+	"insert_deduplicate": 1,
+	"deduplicate_blocks_in_dependent_materialized_views": 1,
+	"max_partitions_per_insert_block":                    0,
+	"max_insert_threads":                                 1,
+	"max_insert_block_size":                              1 << 24,
+	"min_insert_block_size_rows":                         1 << 24,
+	"min_insert_block_size_bytes":                        1 << 30,
+}
+
+var batchID = regexp.MustCompile(`^[a-z0-9_.-]{1,200}$`)
+
+// lastMilli is the end of what ClickHouse's DateTime holds, in which hours,
+// days and expiry are worked out: 7 February 2106.
+const lastMilli = (1<<32 - 1) * 1000
+
+// Deliver implements audit.Sink. Each stream is one insert, which ClickHouse
+// takes once: it keeps the batch's ID with it, also in what is counted by views.
+func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
+	done, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !batchID.MatchString(b.ID) {
+		return fmt.Errorf("%w: a batch's ID has 1 to 200 characters a-z 0-9 _ - .", audit.ErrRefused)
+	}
+	parts := map[audit.Stream]*columns{}
+	for _, r := range b.Records {
+		if ms := r.Meta().Time.UnixMilli(); ms < 0 || ms >= lastMilli {
+			return fmt.Errorf("%w: record %d of %s is of %v; want 1970 to 2105", audit.ErrRefused, r.Meta().Seq, r.Stream(), r.Meta().Time)
+		}
+		c := parts[r.Stream()]
+		if c == nil {
+			c = newColumns(r.Stream())
+			parts[r.Stream()] = c
+		}
+		c.add(r)
+	}
+	for _, stream := range audit.Streams {
+		if c := parts[stream]; c != nil {
+			if err := s.insert(ctx, c, b.ID+":"+string(stream)); err != nil {
+				return s.fault(ctx, "storing "+string(stream), err)
+			}
+		}
+	}
+	return nil
+}
+
+// insert stores the rows unless they were before, under the same token.
+func (s *Sink) insert(ctx context.Context, c *columns, token string) error {
+	settings := clickhouse.Settings{"insert_deduplication_token": token}
+	for k, v := range insertSettings {
+		settings[k] = v
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	// Without the types the driver would ask for them before each batch.
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(c.types))
+	batch, err := s.conn.PrepareBatch(ctx, c.statement)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = batch.Close() }() // what was not sent is given up
+	if err := c.fill(batch); err != nil {
+		return err
+	}
+	return batch.Send()
+}
+
+// columns holds records of a stream by column, as ClickHouse takes them.
+type columns struct {
+	statement string
+	types     []clickhouse.ColumnNameAndType
+
+	times   []int64
+	writers []any
+	seqs    []uint64
+	hashes  []string
+	fields  []field
+	next    int // the field that Walk comes to next
+	words   map[string]any
+}
+
+// field is the values of one field; which slice is used is a matter of its kind.
+type field struct {
+	texts []string
+	words []any
+	lists [][]string
+	ints  []int64
+}
+
+func newColumns(stream audit.Stream) *columns {
+	c := &columns{words: map[string]any{}}
+	k := kindsOf(stream)
+	c.types = append(c.types, headTypes...)
+	for i, name := range k.names {
+		c.types = append(c.types, clickhouse.ColumnNameAndType{Name: name, Type: k.types[i]})
+	}
+	c.fields = make([]field, len(k.names))
+	c.statement = "INSERT INTO " + tables[stream] + " (" + selection(stream) + ")"
+	return c
+}
+
+func (c *columns) add(r audit.Record) {
+	h := r.Meta()
+	c.times = append(c.times, h.Time.UnixMilli())
+	c.writers = append(c.writers, c.word(h.Writer))
+	c.seqs = append(c.seqs, h.Seq)
+	c.hashes = append(c.hashes, string(h.Hash[:]))
+	c.next = 0
+	r.Walk(c)
+}
+
+// word returns the string as an interface value, the same one for equal strings:
+// the driver's LowCardinality wants such values, and making one allocates.
+func (c *columns) word(s string) any {
+	v, ok := c.words[s]
+	if !ok {
+		v = s
+		c.words[s] = v
+	}
+	return v
+}
+
+func (c *columns) field() *field {
+	c.next++
+	return &c.fields[c.next-1]
+}
+
+// Text implements audit.Visitor.
+func (c *columns) Text(_ string, v *string) {
+	f := c.field()
+	f.texts = append(f.texts, *v)
+}
+
+// Word implements audit.Visitor.
+func (c *columns) Word(_ string, v *string) {
+	f := c.field()
+	f.words = append(f.words, c.word(*v))
+}
+
+// List implements audit.Visitor.
+func (c *columns) List(_ string, v *[]string) {
+	f := c.field()
+	f.lists = append(f.lists, *v)
+}
+
+// Int implements audit.Visitor.
+func (c *columns) Int(_ string, v *int64) {
+	f := c.field()
+	f.ints = append(f.ints, *v)
+}
+
+// fill puts the columns into the driver's batch.
+func (c *columns) fill(batch driver.Batch) error {
+	for i, v := range []any{c.times, c.writers, c.seqs, c.hashes} {
+		if err := batch.Column(i).Append(v); err != nil {
+			return err
+		}
+	}
+	for i, f := range c.fields {
+		col := batch.Column(i + len(headTypes))
+		var err error
+		switch {
+		case f.texts != nil:
+			err = col.Append(f.texts)
+		case f.words != nil:
+			err = col.Append(f.words)
+		case f.ints != nil:
+			err = col.Append(f.ints)
+		default:
+			// Row by row: whole, the driver would look at each value by reflection.
+			for _, list := range f.lists {
+				if list == nil {
+					list = []string{}
+				}
+				if err = col.AppendRow(list); err != nil {
+					break
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var headTypes = []clickhouse.ColumnNameAndType{
+	{Name: "time", Type: "DateTime64(3, 'UTC')"}, {Name: "writer", Type: "LowCardinality(String)"}, {Name: "seq", Type: "UInt64"}, {Name: "hash", Type: "FixedString(16)"},
+}
+
+// kinds are the fields of a stream and the types of their columns.
+type kinds struct{ names, types []string }
+
+func kindsOf(stream audit.Stream) *kinds {
+	k := &kinds{}
+	audit.New(stream).Walk(k)
+	return k
+}
+
+func (k *kinds) add(name, typ string) {
+	k.names, k.types = append(k.names, name), append(k.types, typ)
+}
+
+// Text implements audit.Visitor.
+func (k *kinds) Text(n string, _ *string) { k.add(n, "String") }
+
+// Word implements audit.Visitor.
+func (k *kinds) Word(n string, _ *string) { k.add(n, "LowCardinality(String)") }
+
+// List implements audit.Visitor.
+func (k *kinds) List(n string, _ *[]string) { k.add(n, "Array(String)") }
+
+// Int implements audit.Visitor.
+func (k *kinds) Int(n string, _ *int64) { k.add(n, "Int64") }
+
+// selection lists the columns of a stream.
+func selection(stream audit.Stream) string {
+	return "`time`, `writer`, `seq`, `hash`, `" + strings.Join(kindsOf(stream).names, "`, `") + "`"
+}
