@@ -191,39 +191,43 @@ func (t *tenure) single(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// one delivers one event, whole or, if the sink refuses that, without what may
-// be the reason. Both have the same ID, so that only one of them can count. The
+// one delivers one event: whole or, if the sink refuses that, without what may be
+// the reason. All forms have the same ID, so that only one of them can count. The
 // event gets the link of what was delivered.
 func (t *tenure) one(ctx context.Context, id string, last audit.Link, e *audit.Event) error {
 	pauses := t.pauses()
 	for {
-		whole := *e
-		t.chain.Next(last, &whole)
-		err := t.deliver(ctx, id, []audit.Record{&whole}, 1)
-		if !errors.Is(err, audit.ErrRefused) {
-			e.Link = whole.Link
-			return err
-		}
-		stub := *e
-		stub.Before, stub.After, stub.Agent, stub.Reason = "", "", "", "the sink refused the details"
-		stub.Within = stub.Within[:min(len(stub.Within), 16)]
-		t.chain.Next(last, &stub)
-		refusal := err
-		if err = t.deliver(ctx, id, []audit.Record{&stub}, 1); !errors.Is(err, audit.ErrRefused) {
-			if err == nil {
-				t.Follower.mu.Lock()
-				t.refused++
-				t.Follower.mu.Unlock()
-				t.o.Logger.Error("an event is in the audit log without its details, which the sink refused",
-					"revision", e.Revision, "action", e.Action, "node", e.Node, "error", refusal)
+		var refusal error
+		for i, form := range forms(e, t.now()) {
+			t.chain.Next(last, form)
+			err := t.deliver(ctx, id, []audit.Record{form}, 1)
+			if errors.Is(err, audit.ErrRefused) {
+				refusal = err
+				continue
 			}
-			e.Link = stub.Link
-			return err
+			if e.Link = form.Link; err != nil || i == 0 {
+				return err
+			}
+			t.Follower.mu.Lock()
+			t.refused++
+			t.Follower.mu.Unlock()
+			t.o.Logger.Error("an event is in the audit log without its details, which the sink refused",
+				"revision", e.Revision, "action", e.Action, "node", e.Node, "error", refusal)
+			return nil
 		}
 		// It refuses everything: that is not the event's fault.
-		t.ill(&t.sinkErr, "the sink of the audit log refuses everything", err)
+		t.ill(&t.sinkErr, "the sink of the audit log refuses everything", refusal)
 		if t.sleep(ctx, pauses.NextBackOff()); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// forms are what of an event is delivered: all, and ever less.
+func forms(e *audit.Event, now time.Time) [3]*audit.Event {
+	whole, stub := *e, *e
+	stub.Before, stub.After, stub.Agent, stub.Reason = "", "", "", "the sink refused the details"
+	stub.Within = stub.Within[:min(len(stub.Within), 16)]
+	bare := audit.Event{Head: audit.Head{Time: now.UTC().Truncate(time.Millisecond)}, Action: e.Action, Outcome: e.Outcome, Node: e.Node, Reason: stub.Reason, Revision: e.Revision}
+	return [3]*audit.Event{&whole, &stub, &bare}
 }

@@ -82,7 +82,7 @@ func writeSome(t testing.TB, w *world, seed uint64, n int) {
 func TestEveryChangeArrivesOnce(t *testing.T) {
 	onEngines(t, func(t *testing.T, e engine) {
 		w := settle(t, e.open(t))
-		s := newSink(t, filepath.Join(t.TempDir(), "sink.db"))
+		s := realSink(t, filepath.Join(t.TempDir(), "audit.db"))
 		f, _ := w.follow(w.store, s, trail.Options{})
 		writeSome(t, w, 1, 100)
 		flush(t, f)
@@ -90,7 +90,7 @@ func TestEveryChangeArrivesOnce(t *testing.T) {
 		if st := f.State(); st.Backlog != 0 || !st.Oldest.IsZero() || st.Err != nil {
 			t.Errorf("%+v", st)
 		}
-		events := s.events(t)
+		events := eventsIn(t, s)
 		if first := events[0]; first.Revision != 1 || first.Actor != "platform:root" {
 			t.Errorf("the log begins with %s of revision %d", first.Action, first.Revision)
 		}
@@ -105,24 +105,26 @@ func TestEveryChangeArrivesOnce(t *testing.T) {
 // lease; that end and start again: each event comes once, and the chain is whole.
 func TestFollowersInChaos(t *testing.T) {
 	onEngines(t, func(t *testing.T, e engine) {
-		rounds := 3
-		if testing.Short() {
-			rounds = 1
-		}
-		w := settle(t, e.open(t))
-		s := newSink(t, filepath.Join(t.TempDir(), "sink.db"))
-		for round := range rounds {
-			chaos(t, e, w, s, round)
-			isWhole(t, s, w.store)
-			if t.Failed() {
-				return
+		onSinks(t, func(t *testing.T, s audit.Sink) {
+			e.wipe(t)
+			w := settle(t, e.open(t))
+			rounds := 3
+			if testing.Short() {
+				rounds = 1
 			}
-		}
-		t.Logf("%d events", len(s.events(t)))
+			for round := range rounds {
+				chaos(t, e, w, s, round)
+				isWhole(t, s, w.store)
+				if t.Failed() {
+					return
+				}
+			}
+			t.Logf("%d events", len(eventsIn(t, s)))
+		})
 	})
 }
 
-func chaos(t *testing.T, e engine, w *world, s *sink, round int) {
+func chaos(t *testing.T, e engine, w *world, s audit.Sink, round int) {
 	const ttl = 150 * time.Millisecond
 	o := trail.Options{TTL: ttl, BatchAge: 4 * time.Millisecond, Backoff: 10 * time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -135,7 +137,7 @@ func chaos(t *testing.T, e engine, w *world, s *sink, round int) {
 		busy.Go(func() {
 			// It ends and begins anew, with a sudden end more often than not.
 			for ctx.Err() == nil {
-				_, stop := own.follow(badStore{own.store, f}, &badSink{sink: s, faults: f}, o)
+				_, stop := own.follow(badStore{own.store, f}, &badSink{Sink: s, faults: f}, o)
 				select {
 				case <-ctx.Done():
 				case <-time.After(rand.N(6 * ttl)):
@@ -174,7 +176,7 @@ func TestTheSinkIsAway(t *testing.T) {
 	onEngines(t, func(t *testing.T, e engine) {
 		w := settle(t, e.open(t))
 		flt := &faults{}
-		bad := &badSink{sink: newSink(t, filepath.Join(t.TempDir(), "sink.db")), faults: flt}
+		bad := &badSink{Sink: newSink(t, filepath.Join(t.TempDir(), "sink.db")), faults: flt}
 		f, _ := w.follow(w.store, bad, trail.Options{TTL: 300 * time.Millisecond})
 		flush(t, f)
 		flt.set(func(f *faults) { f.down = fmt.Errorf("%w: away", audit.ErrUnavailable) })
@@ -200,7 +202,7 @@ func TestTheSinkIsAway(t *testing.T) {
 		if st := f.State(); st.Backlog != 0 || st.Err != nil {
 			t.Errorf("%+v", st)
 		}
-		got := bad.events(t)
+		got := eventsIn(t, bad)
 		if last := got[len(got)-1]; last.Revision != int64(w.head()) {
 			t.Errorf("the last event is of revision %d, the head %d", last.Revision, w.head())
 		}
@@ -264,7 +266,7 @@ func TestAnotherProcessTakesOver(t *testing.T) {
 func TestTheSinkRefusesABatch(t *testing.T) {
 	w := settle(t, openStore(t, t.TempDir()+"/graph.db"))
 	s := newSink(t, filepath.Join(t.TempDir(), "sink.db"))
-	bad := &badSink{sink: s, faults: &faults{}, refuse: func(b audit.Batch) bool {
+	bad := &badSink{Sink: s, faults: &faults{}, refuse: func(b audit.Batch) bool {
 		for _, r := range b.Records {
 			if strings.Contains(r.(*audit.Event).After, "poison") {
 				return true
@@ -339,7 +341,7 @@ func TestARefusedBatchOutlivesItsProcess(t *testing.T) {
 		flt := &faults{}
 		var bad *badSink
 		most, left := 4+rand.IntN(20), rand.IntN(2) == 0
-		bad = &badSink{sink: s, faults: flt, refuse: poison}
+		bad = &badSink{Sink: s, faults: flt, refuse: poison}
 		dying := &dyingSink{badSink: bad, most: most, after: left, dead: make(chan struct{})}
 		f, stop := w.follow(w.store, dying, trail.Options{TTL: 100 * time.Millisecond, BatchAge: 4 * time.Millisecond, Backoff: 5 * time.Millisecond})
 		done := make(chan error, 1)
@@ -510,7 +512,7 @@ func TestTrimDoesNotOvertake(t *testing.T) {
 	w := settle(t, openStore(t, t.TempDir()+"/graph.db"))
 	s := newSink(t, filepath.Join(t.TempDir(), "sink.db"))
 	flt := &faults{rate: 0.3, late: 50 * time.Millisecond}
-	f, stop := w.follow(w.store, &badSink{sink: s, faults: flt}, trail.Options{TTL: 200 * time.Millisecond, BatchAge: 4 * time.Millisecond, Backoff: 5 * time.Millisecond})
+	f, stop := w.follow(w.store, &badSink{Sink: s, faults: flt}, trail.Options{TTL: 200 * time.Millisecond, BatchAge: 4 * time.Millisecond, Backoff: 5 * time.Millisecond})
 	until(t, "the follower has its place", func() bool {
 		_, err := w.store.Claim(t.Context(), graph.Claim{Consumer: "audit_planned", Holder: "other", Cursor: 0, Now: time.Now().Add(-time.Hour)})
 		return err != nil
@@ -597,7 +599,7 @@ func TestBatchesHaveLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bad := &badSink{sink: s, faults: &faults{}}
+	bad := &badSink{Sink: s, faults: &faults{}}
 	f, _ := w.follow(w.store, bad, trail.Options{})
 	flush(t, f)
 	isWhole(t, s, w.store)

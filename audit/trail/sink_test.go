@@ -3,6 +3,7 @@ package trail_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -104,19 +105,23 @@ func (s *sink) Follow(ctx context.Context, _ audit.Stream, writer string, after 
 	return err
 }
 
-// events returns everything in the sink, in the order of the chains.
-func (s *sink) events(t *testing.T) []*audit.Event {
+// eventsIn returns every event in a sink, in the order of the chains.
+func eventsIn(t *testing.T, r audit.Reader) (out []*audit.Event) {
 	t.Helper()
-	list, err := s.read(context.Background(), "ORDER BY writer, seq, n")
+	ends, err := r.Writers(context.Background(), audit.Events)
+	for _, end := range ends {
+		err = errors.Join(err, r.Follow(context.Background(), audit.Events, end.Meta().Writer, 0, func(r audit.Record) error {
+			out = append(out, r.(*audit.Event))
+			return nil
+		}))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := make([]*audit.Event, len(list))
-	for i := range list {
-		out[i] = list[i].(*audit.Event)
-	}
 	return out
 }
+
+func (s *sink) events(t *testing.T) []*audit.Event { return eventsIn(t, s) }
 
 func (s *sink) exec(t *testing.T, statement string, args ...any) {
 	t.Helper()
@@ -194,7 +199,7 @@ func (f *faults) call(ctx context.Context, broken error, do func(ctx context.Con
 
 // badSink is a sink with faults. refuse says what it will not take.
 type badSink struct {
-	*sink
+	audit.Sink
 	*faults
 	refuse func(b audit.Batch) bool
 
@@ -216,7 +221,7 @@ func (s *badSink) Deliver(ctx context.Context, b audit.Batch) error {
 		if s.refuse != nil && s.refuse(b) {
 			return fmt.Errorf("%w: it does not like it", audit.ErrRefused)
 		}
-		return s.sink.Deliver(ctx, b)
+		return s.Sink.Deliver(ctx, b)
 	})
 }
 
@@ -227,7 +232,7 @@ func (s *badSink) Writers(ctx context.Context, stream audit.Stream) (out []audit
 	if down != nil {
 		return nil, down
 	}
-	return s.sink.Writers(ctx, stream)
+	return s.Sink.Writers(ctx, stream)
 }
 
 func (s *badSink) delivered() []string {

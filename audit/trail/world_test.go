@@ -18,6 +18,7 @@ import (
 	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
 
 	"trellis/audit"
+	"trellis/audit/sqliteaudit"
 	"trellis/audit/trail"
 	"trellis/graph"
 	"trellis/graph/identity"
@@ -32,32 +33,41 @@ var secret = []byte("a secret of at least thirty-two bytes")
 var quiet = slog.New(slog.DiscardHandler)
 
 // engine opens the same store again and again.
-type engine struct {
-	address string
-	open    func(t testing.TB) graph.Store
+type engine struct{ address string }
+
+func (e engine) open(t testing.TB) graph.Store { return openStore(t, e.address) }
+
+// wipe empties the store, which nobody must have open.
+func (e engine) wipe(t testing.TB) {
+	t.Helper()
+	if !strings.Contains(e.address, "://") {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(e.address + suffix); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	d, err := neo4j.NewDriverWithContext(e.address, neo4j.NoAuth())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close(t.Context())
+	if _, err := neo4j.ExecuteQuery(t.Context(), d, "MATCH (n) WHERE NOT n:_Schema DETACH DELETE n", nil, neo4j.EagerResultTransformer); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // onEngines runs a test on both engines, each time on an empty store.
 func onEngines(t *testing.T, run func(t *testing.T, e engine)) {
-	t.Run("sqlite", func(t *testing.T) {
-		address := filepath.Join(t.TempDir(), "graph.db")
-		run(t, engine{address, func(t testing.TB) graph.Store { return openStore(t, address) }})
-	})
+	t.Run("sqlite", func(t *testing.T) { run(t, engine{filepath.Join(t.TempDir(), "graph.db")}) })
 	t.Run("neo4j", func(t *testing.T) {
-		address := os.Getenv("TRELLIS_TEST_NEO4J_URL")
-		if address == "" {
+		e := engine{os.Getenv("TRELLIS_TEST_NEO4J_URL")}
+		if e.address == "" {
 			t.Skip("TRELLIS_TEST_NEO4J_URL is not set: nothing on Neo4j was tested (the database it names is emptied)")
 		}
-		d, err := neo4j.NewDriverWithContext(address, neo4j.NoAuth())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close(t.Context())
-		_, err = neo4j.ExecuteQuery(t.Context(), d, "MATCH (n) WHERE NOT n:_Schema DETACH DELETE n", nil, neo4j.EagerResultTransformer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		run(t, engine{address, func(t testing.TB) graph.Store { return openStore(t, address) }})
+		e.wipe(t)
+		run(t, e)
 	})
 }
 
@@ -97,6 +107,23 @@ func pairs(list []permission.Conveyance) iter.Seq2[graph.Ref, []string] {
 			}
 		}
 	}
+}
+
+// onSinks runs a test on a sink that shows all that it is given, and on the real
+// one that every installation has.
+func onSinks(t *testing.T, run func(t *testing.T, s audit.Sink)) {
+	t.Run("plain", func(t *testing.T) { run(t, newSink(t, filepath.Join(t.TempDir(), "sink.db"))) })
+	t.Run("sqliteaudit", func(t *testing.T) { run(t, realSink(t, filepath.Join(t.TempDir(), "audit.db"))) })
+}
+
+func realSink(t testing.TB, path string) *sqliteaudit.Sink {
+	t.Helper()
+	s, err := sqliteaudit.Open(path, sqliteaudit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 // world is one process with a bootstrapped store and the administrator
@@ -283,9 +310,9 @@ func wanted(t *testing.T, store graph.Store) []*audit.Event {
 }
 
 // isWhole compares what the sink has with the feed, and verifies the chain.
-func isWhole(t *testing.T, s *sink, store graph.Store) {
+func isWhole(t *testing.T, s audit.Reader, store graph.Store) {
 	t.Helper()
-	got, want := s.events(t), wanted(t, store)
+	got, want := eventsIn(t, s), wanted(t, store)
 	report, err := audit.Verify(context.Background(), s, audit.NewChain(secret), audit.VerifyOptions{Streams: []audit.Stream{audit.Events}})
 	if err != nil {
 		t.Fatal(err)
