@@ -21,11 +21,12 @@ const (
 // Mostly its memory is a front, a file mapped into the process: what has been
 // put there outlives it, so that callers need not wait for the writing.
 type lap struct {
-	buf    []byte // room for the head of the frame, then records
-	front  bool   // buf outlives the process
-	items  int
-	oldest time.Time // the time of the first record
-	heads  places    // where the chains stand after it; set when it is full
+	buf     []byte // room for the head of the frame, then records
+	front   bool   // buf outlives the process
+	items   int
+	oldest  time.Time // the time of the first record
+	heads   places    // where the chains stand after it; set when it is full
+	counted bool      // as a part of the spool; guarded by that's mu
 	// Set when it has been written: where.
 	seg *segment
 	end int64

@@ -33,6 +33,8 @@ type LogOptions struct {
 	adoptEvery time.Duration
 	// segment is how many bytes a segment has before the next one is begun.
 	segment int64
+	// maxPause is how long Ship waits at most before it tries again.
+	maxPause time.Duration
 }
 
 var errClosed = errors.New("audit: the log is closed")
@@ -112,6 +114,9 @@ func (o *LogOptions) setDefaults() {
 	if o.adoptEvery == 0 {
 		o.adoptEvery = time.Minute
 	}
+	if o.maxPause == 0 {
+		o.maxPause = 30 * time.Second
+	}
 	if o.segment == 0 {
 		// Space comes back by whole segments, so a small spool has small ones.
 		o.segment = max(64<<10, min(8<<20, o.Limit/16))
@@ -137,34 +142,25 @@ func (l *Log) Heads() map[Stream]Link {
 // State tells how far behind the sink is, and what was lost.
 func (l *Log) State() State {
 	l.mu.Lock()
-	adopted := l.adopted
+	defer l.mu.Unlock()
 	st := State{Limit: l.opts.Limit, Dropped: l.dropped, Refused: l.refused, Damaged: l.damaged, Err: l.sendErr}
 	if l.failure != nil {
 		st.Err = l.failure
 	}
-	newest := time.Time{}
-	for _, lp := range []*lap{l.draining, l.current} {
-		if lp != nil && lp.items > 0 {
-			st.Backlog += int64(lp.items)
-			if newest.IsZero() {
-				newest = lp.oldest
-			}
-		}
-	}
-	l.mu.Unlock()
-	for _, s := range []*spool{l.spool, adopted} {
+	own := []*lap{l.draining, l.current}
+	for i, s := range []*spool{l.spool, l.adopted} {
 		if s == nil {
 			continue
 		}
-		records, oldest, bytes := s.backlog()
+		if i > 0 {
+			own = nil
+		}
+		records, oldest, bytes := s.backlog(own)
 		st.Backlog += records
 		st.Bytes += bytes
 		if !oldest.IsZero() && (st.Oldest.IsZero() || oldest.Before(st.Oldest)) {
 			st.Oldest = oldest
 		}
-	}
-	if st.Oldest.IsZero() {
-		st.Oldest = newest
 	}
 	return st
 }

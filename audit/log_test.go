@@ -122,7 +122,7 @@ func breaks(rs []audit.Record) (bad []string) {
 
 func openLog(t testing.TB, o audit.LogOptions) *audit.Log {
 	t.Helper()
-	l, err := audit.OpenLog(defaults(t, o))
+	l, err := audit.OpenLog(defaults(t, o).Impatient())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func (h *shipper) ship(ctx context.Context, b *batch) {
 
 // read returns the records of a batch. What cannot be read is counted.
 func (h *shipper) read(ctx context.Context, b *batch) (records []Record, reached [len(codes)]uint64) {
-	pause := newPause()
+	pause := h.newPause()
 	for {
 		buf, err := b.seg.read(h.buf, b.from, b.to)
 		if err == nil {
@@ -246,7 +246,7 @@ func parseBatch(b []byte, writer string) (records []Record, reached [len(codes)]
 // deliver returns nil, an error that wraps ErrRefused, or that of ctx.
 func (h *shipper) deliver(ctx context.Context, n uint64, records []Record) error {
 	id := h.spool.writer + "-" + strconv.FormatUint(n, 10)
-	pause := newPause()
+	pause := h.newPause()
 	for refused := 0; ; {
 		attempt, cancel := context.WithTimeout(ctx, deliverTimeout)
 		// The slice is the sink's to order as it likes.
@@ -288,7 +288,7 @@ func (h *shipper) failed(err error) {
 
 // setAside keeps a batch that the sink refuses.
 func (h *shipper) setAside(ctx context.Context, n uint64, records int, why error) error {
-	pause := newPause()
+	pause := h.newPause()
 	name := h.spool.refusedName(n)
 	for {
 		size, err := writeWhole(name, h.buf)
@@ -374,9 +374,9 @@ func writeWhole(name string, b []byte) (int64, error) {
 	return int64(len(b)), syncDir(filepath.Dir(name))
 }
 
-func newPause() *backoff.ExponentialBackOff {
+func (h *shipper) newPause() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 100*time.Millisecond, 30*time.Second
+	b.InitialInterval, b.MaxInterval = min(100*time.Millisecond, h.log.opts.maxPause), h.log.opts.maxPause
 	return b
 }
 

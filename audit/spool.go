@@ -213,17 +213,28 @@ func (s *spool) savePosition() error {
 	return s.pos.write(s.posFile)
 }
 
-// backlog tells how many records are not delivered, the time of the first, and the size on disk.
-func (s *spool) backlog() (records int64, oldest time.Time, size int64) {
+// backlog tells how many records are not delivered, with those in laps that
+// are still to be written, the time of the first, and the size on disk.
+func (s *spool) backlog(laps []*lap) (records int64, oldest time.Time, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	records = s.records
 	switch {
 	case len(s.queue) > 0:
 		oldest = s.queue[0].oldest
 	case s.open.records > 0:
 		oldest = s.open.oldest
 	}
-	return s.records, oldest, s.bytes.Load()
+	for _, lp := range laps {
+		if lp == nil || lp.items == 0 || lp.counted {
+			continue
+		}
+		records += int64(lp.items)
+		if oldest.IsZero() {
+			oldest = lp.oldest
+		}
+	}
+	return records, oldest, s.bytes.Load()
 }
 
 // sync brings to disk what is not there yet.
@@ -275,6 +286,7 @@ func (s *spool) append(lp *lap, o *LogOptions) (*segment, int64, error) {
 	b.to = end
 	b.records += lp.items
 	s.records += int64(lp.items)
+	lp.counted = true
 	s.heads = lp.heads
 	if s.pos.segment != seg.n {
 		// So that a segment that gets lost is missed.
