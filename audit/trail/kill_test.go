@@ -1,0 +1,151 @@
+package trail_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"trellis/audit/sqliteaudit"
+	"trellis/audit/trail"
+	"trellis/graph"
+	"trellis/graph/permission"
+)
+
+// Where the child process finds the store and the sink.
+const (
+	childStore = "TRELLIS_TEST_TRAIL_STORE"
+	childSink  = "TRELLIS_TEST_TRAIL_SINK"
+)
+
+// childLease is that of the processes that are killed.
+const childLease = 400 * time.Millisecond
+
+// TestMain makes this binary the follower that TestKilledProcesses kills.
+func TestMain(m *testing.M) {
+	address, ok := os.LookupEnv(childStore)
+	if !ok {
+		os.Exit(m.Run())
+	}
+	fmt.Fprintln(os.Stderr, child(address, os.Getenv(childSink)))
+	os.Exit(3)
+}
+
+// child follows until it is killed.
+func child(address, path string) error {
+	store, err := storeAt(address)
+	if err != nil {
+		return err
+	}
+	sink, err := sqliteaudit.Open(path, sqliteaudit.Options{})
+	if err != nil {
+		return err
+	}
+	index := permission.New()
+	_ = graph.New(store, graph.Options{Poll: 10 * time.Millisecond, Log: quiet}, index)
+	f := trail.New(store, func() trail.View { return index.View() }, sink, trail.Options{
+		Secret: secret, TTL: childLease, BatchAge: 10 * time.Millisecond, Backoff: 50 * time.Millisecond, Logger: quiet,
+	})
+	go func() {
+		// The parent must not wait for one that never gets to work.
+		for f.Heads() == nil {
+			<-time.After(2 * time.Millisecond)
+		}
+		fmt.Println("at work")
+	}()
+	f.Run(context.Background())
+	return fmt.Errorf("it ended by itself")
+}
+
+// Two processes follow a store to which something is written all the time. They
+// are killed, or stopped for longer than their lease and let go on, at random
+// moments, again and again.
+func TestKilledProcesses(t *testing.T) {
+	onEngines(t, func(t *testing.T, e engine) {
+		path := filepath.Join(t.TempDir(), "audit.db")
+		w, s := settle(t, e.open(t)), realSink(t, path)
+		deadline := time.Now().Add(8 * time.Second)
+		if testing.Short() {
+			deadline = time.Now().Add(2 * time.Second)
+		}
+		var busy sync.WaitGroup
+		var mu sync.Mutex
+		kills, stops, worked := 0, 0, 0
+		for range 2 {
+			busy.Go(func() {
+				for time.Now().Before(deadline) {
+					st, did := torment(t, e.address, path)
+					mu.Lock()
+					kills++
+					stops += st
+					if did {
+						worked++
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		for i := uint64(0); time.Now().Before(deadline); i++ {
+			writeSome(t, w, 1000+i, 30)
+		}
+		busy.Wait()
+		f, stop := w.follow(w.store, s, trail.Options{TTL: childLease})
+		flush(t, f)
+		stop()
+		isWhole(t, s, w.store)
+		t.Logf("%d processes killed, %d of them after they had come to work, %d stops; %d events of %d changes", kills, worked, stops, len(eventsIn(t, s)), w.head())
+		if worked == 0 {
+			t.Error("none of them came to work")
+		}
+	})
+}
+
+// torment starts a process, stops it now and then, and kills it.
+func torment(t *testing.T, store, sink string) (stops int, worked bool) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Error(err)
+		return 0, false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe)
+	cmd.Env = append(os.Environ(), childStore+"="+store, childSink+"="+sink)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Error(err)
+		return 0, false
+	}
+	said := make(chan bool, 1)
+	go func() {
+		_, err := bufio.NewReader(out).ReadString('\n')
+		said <- err == nil
+	}()
+	select {
+	case worked = <-said:
+	case <-time.After(3 * childLease):
+	}
+	for range rand.IntN(3) {
+		<-time.After(rand.N(200 * time.Millisecond))
+		if cmd.Process.Signal(syscall.SIGSTOP) == nil {
+			stops++
+		}
+		<-time.After(rand.N(3 * childLease))
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+	}
+	<-time.After(rand.N(200 * time.Millisecond))
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed
+	return stops, worked
+}
