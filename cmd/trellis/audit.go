@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trellis/audit"
+	"trellis/audit/clickhouseaudit"
 	"trellis/audit/sqliteaudit"
 	"trellis/audit/trail"
 	"trellis/cmd/trellis/config"
@@ -18,9 +19,9 @@ import (
 
 // openSink picks the engine of the audit log: the only place that does. No
 // engine is reached here, so that one that is away hinders nobody.
-func openSink(c *config.Config) (audit.Sink, error) {
+func openSink(c *config.Config, log *slog.Logger) (audit.Sink, error) {
 	if !c.AuditEmbedded() {
-		return nil, errors.New("ClickHouse is not there yet")
+		return clickhouseaudit.Open(c.AuditURL, clickhouseaudit.Options{Retention: c.Retention, Cluster: c.AuditCluster, Logger: log})
 	}
 	if err := os.MkdirAll(filepath.Dir(c.AuditPath()), 0o700); err != nil {
 		return nil, fmt.Errorf("the directory of the audit log cannot be made: %w", err)
@@ -45,7 +46,7 @@ type auditing struct {
 
 // openAudit opens the log; start begins to deliver.
 func (k *core) openAudit(c *config.Config) (*auditing, error) {
-	sink, err := openSink(c)
+	sink, err := openSink(c, k.log)
 	if err != nil {
 		return nil, err
 	}

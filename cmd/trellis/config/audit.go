@@ -18,7 +18,7 @@ import (
 var auditSettings = []Setting{
 	{
 		Name: auditURL, Default: "sqlite:$DATA/audit.db",
-		Doc: "Where the audit log is kept: sqlite:PATH for a file ($DATA stands for the data directory), clickhouse://USER:PASSWORD@HOST:9000/DATABASE for ClickHouse by its native protocol, http://USER:PASSWORD@HOST:8123/DATABASE or https://… by HTTP. A server that is away keeps nothing from working: records wait in spool in the data directory.",
+		Doc: "Where the audit log is kept: sqlite:PATH for a file ($DATA stands for the data directory), clickhouse://USER:PASSWORD@HOST:9000/DATABASE for ClickHouse by its native protocol (clickhouses:// with TLS), http://USER:PASSWORD@HOST:8123/DATABASE or https://… by HTTP. A server that is away keeps nothing from working: records wait in spool in the data directory.",
 		set: func(c *Config, s string) error { c.AuditURL = s; return parseAuditURL(s) },
 	},
 	{
@@ -129,7 +129,7 @@ func (c *Config) auditProblems() (problems []error) {
 
 var (
 	clusterName       = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	clickhouseSchemes = []string{"clickhouse", "http", "https"}
+	clickhouseSchemes = []string{"clickhouse", "clickhouses", "http", "https"}
 )
 
 func parseAuditURL(s string) error {
