@@ -257,7 +257,7 @@ func (c *call) inspect(r graph.Ref) error {
 	if !c.view.Exists(r) || !c.visible(r) {
 		p := c.missing(r)
 		if p.cause = lacking; !c.view.Exists(r) {
-			p.cause = &graph.Error{Kind: graph.NotFound, Ref: r}
+			p.cause = &graph.Error{Kind: graph.NotFound, Ref: r, Permission: identity.InspectAccess}
 		}
 		return p
 	}

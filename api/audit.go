@@ -296,15 +296,15 @@ func (c *call) refused(err error, p *Problem) {
 	if !errors.As(err, &e) {
 		e = &graph.Error{}
 	}
+	permission := e.Permission
+	if permission == "" {
+		permission = c.needed(e.Ref.Type)
+	}
 	switch {
 	case e.Kind == graph.Denied && e.Msg != "":
-		permission := e.Permission
-		if permission == "" {
-			permission = c.needed(e.Ref.Type)
-		}
 		c.happened(audit.Sync, &audit.Event{Action: permission, Outcome: audit.Denied, Node: name(e.Ref), Within: c.around(e.Ref), Reason: e.Msg})
 	case p.Type == problemType+"not-found" && c.maybeHidden(e.Ref):
-		ev := &audit.Event{Action: c.needed(e.Ref.Type), Outcome: audit.Failure, Node: c.named, Reason: "there is no such node"}
+		ev := &audit.Event{Action: permission, Outcome: audit.Failure, Node: c.named, Reason: "there is no such node"}
 		if !e.Ref.IsZero() {
 			ev.Node, ev.Within = e.Ref.String(), c.around(e.Ref)
 		} else if ev.Node == "" {

@@ -45,6 +45,8 @@ type world struct {
 
 	log      *slog.Logger
 	auditing *auditing // nil if nothing is recorded
+	requests atomic.Int64
+	restart  func() // makes the API anew, with nothing in its memory
 }
 
 func newWorld(t testing.TB, o api.Options) *world {
@@ -86,9 +88,13 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 		closeAudit = a.open(t, w)
 		d.Audit, d.Sink, d.Changes = a.log, a.sink, a.changes
 	}
-	w.handler, err = api.New(d, o)
-	must(t, err)
-	w.server = httptest.NewServer(w.handler)
+	w.restart = func() {
+		d.Registry = nil
+		w.handler, err = api.New(d, o)
+		must(t, err)
+	}
+	w.restart()
+	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }))
 	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(func() {
 		w.client.CloseIdleConnections()

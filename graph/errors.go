@@ -57,7 +57,7 @@ type Error struct {
 	Msg string
 	// Ref is the node concerned, if one is.
 	Ref Ref
-	// Permission is what the caller lacks on Ref, of Denied; "" where it is not one permission.
+	// Permission is what the caller lacks on Ref, of Denied and of what may be hidden; "" where it is not one permission.
 	Permission string
 	// Step is the index of the batch's step that failed; meaningful for
 	// errors of Commit only.
