@@ -3,7 +3,6 @@ package audit_test
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -63,7 +62,7 @@ func files(t *testing.T, dir, pattern string) []string {
 // when as many records as there were are delivered or counted as damaged.
 func recovered(t *testing.T, dir string, total int) ([]audit.Record, audit.State) {
 	t.Helper()
-	l, err := audit.OpenLog(defaults(t, audit.LogOptions{Dir: dir, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}))
+	l, err := audit.OpenLog(defaults(t, audit.LogOptions{Dir: dir, Logger: slog.New(slog.DiscardHandler)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +230,12 @@ func TestATornEndIsCutOff(t *testing.T) {
 			}
 		}
 		rs, st = recovered(t, torn, 0)
-		if want := 33 - inFronts - len(last.Records) + 1; len(rs) != want && end > 0 || st.Damaged > 1 {
+		missed := 0
+		if last.From == 0 {
+			// The first of a segment is in the position, too, so that it is missed.
+			missed = len(last.Records)
+		}
+		if want := 33 - inFronts - len(last.Records) + 1; len(rs) != want || int(st.Damaged) != missed && end > 0 {
 			t.Errorf("cut at %d: %d of %d came, %+v", end, len(rs), want, st)
 		}
 		once(t, rs)

@@ -51,7 +51,7 @@ func newSegment(spool string, n uint64) (*segment, error) {
 		g.file, err = os.OpenFile(g.path(), os.O_RDWR, 0)
 	}
 	if err != nil {
-		g.drop()
+		_ = g.drop() // an empty one does no harm
 		return nil, err
 	}
 	return g, nil

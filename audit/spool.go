@@ -170,13 +170,21 @@ func lockSpool(dir string) (*os.File, error) {
 		}
 		return nil, err
 	}
-	mine, err1 := f.Stat()
-	there, err2 := os.Stat(name)
-	if err1 != nil || err2 != nil || !os.SameFile(mine, there) {
+	if !isThere(f) {
 		f.Close()
 		return nil, nil
 	}
 	return f, nil
+}
+
+// isThere tells whether the file still has its name.
+func isThere(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(mine, there)
 }
 
 // release gives up the lock.
