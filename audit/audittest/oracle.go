@@ -56,7 +56,7 @@ func expect(all []audit.Record, q audit.Query) []audit.Record {
 	var out []audit.Record
 	for _, r := range all {
 		t := r.Meta().Time
-		if r.Stream() != q.Stream || !q.From.IsZero() && t.Before(q.From) || !q.To.IsZero() && !t.Before(q.To) || !fieldsOf(r).match(q.Where) {
+		if r.Stream() != q.Stream || !q.From.IsZero() && t.Before(q.From) || !q.To.IsZero() && !t.Before(q.To) || len(q.Where) > 0 && !fieldsOf(r).match(q.Where) {
 			continue
 		}
 		if q.After != "" {
@@ -93,8 +93,12 @@ func count(all []audit.Record, q audit.StatsQuery) []audit.Bucket {
 	each := func(top map[string]bool) {
 		clear(counts)
 		for _, r := range all {
-			t, f := r.Meta().Time, fieldsOf(r)
-			if r.Stream() != q.Stream || t.Before(from) || !t.Before(to) || !f.match(q.Where) || q.Within != "" && !slices.Contains(f["within"], q.Within) {
+			t := r.Meta().Time
+			if r.Stream() != q.Stream || t.Before(from) || !t.Before(to) {
+				continue
+			}
+			f := fieldsOf(r)
+			if !f.match(q.Where) || q.Within != "" && !slices.Contains(f["within"], q.Within) {
 				continue
 			}
 			p := place{start: t.Truncate(q.Size)}

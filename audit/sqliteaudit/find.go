@@ -3,6 +3,7 @@ package sqliteaudit
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"slices"
 	"strconv"
 	"time"
@@ -38,6 +39,7 @@ func (s *Sink) Find(ctx context.Context, q audit.Query, yield func(audit.Record)
 	}
 	possible, err := f.prepare(ctx)
 	if err == nil && possible {
+		defer f.st.Close()
 		err = f.run(ctx)
 	}
 	if f.stopped {
@@ -58,10 +60,10 @@ type finder struct {
 	lo, hi int64 // bounds of the ids, both included
 	after  audit.Record
 	conds  []condition
-	counts *filter // what the hourly counts know of the conditions
-	walk   bool    // go by the hourly counts
-	lead   int     // the condition whose index is used, -1 for the order of time
-	text   string
+	counts *filter   // what the hourly counts know of the conditions
+	walk   bool      // go by the hourly counts
+	lead   int       // the condition whose index is used, -1 for the order of time
+	st     *sql.Stmt // which may be asked for many hours
 	args   []any
 }
 
@@ -106,8 +108,10 @@ func (f *finder) prepare(ctx context.Context) (possible bool, err error) {
 	if err := f.choose(ctx); err != nil {
 		return false, err
 	}
-	f.text, f.args = f.statement()
-	return true, nil
+	text, args := f.statement()
+	f.args = args
+	f.st, err = f.s.readers.PrepareContext(ctx, text)
+	return err == nil, err
 }
 
 // bounds are the least and the greatest id of the times.
@@ -289,7 +293,7 @@ func (f *finder) scan(ctx context.Context, lo, hi int64) (more bool, err error) 
 		if f.left >= 0 {
 			n = min(n, f.left+1)
 		}
-		page, cut, err := f.s.page(ctx, f.t, n, f.text, append(slices.Clone(f.args), lo, hi, n)...)
+		page, cut, err := f.page(ctx, n, lo, hi)
 		if err != nil {
 			return false, err
 		}
@@ -299,7 +303,7 @@ func (f *finder) scan(ctx context.Context, lo, hi int64) (more bool, err error) 
 			first := slices.IndexFunc(page, func(r found) bool { return r.id>>idBits == ms })
 			if first > 0 {
 				page, ms = page[:first], page[first-1].id>>idBits
-			} else if page, err = f.millisecond(ctx, max(lo, firstID(ms)), min(hi, firstID(ms+1)-1)); err != nil {
+			} else if page, _, err = f.page(ctx, -1, max(lo, firstID(ms)), min(hi, firstID(ms+1)-1)); err != nil {
 				return false, err
 			}
 			if f.q.Oldest {
@@ -318,10 +322,14 @@ func (f *finder) scan(ctx context.Context, lo, hi int64) (more bool, err error) 
 	return true, nil
 }
 
-// millisecond reads all that matches of one millisecond.
-func (f *finder) millisecond(ctx context.Context, lo, hi int64) ([]found, error) {
-	page, _, err := f.s.page(ctx, f.t, -1, f.text, append(slices.Clone(f.args), lo, hi, -1)...)
-	return page, err
+// page reads what matches among the ids, at most n (all, if n is negative).
+func (f *finder) page(ctx context.Context, n int, lo, hi int64) (page []found, cut bool, err error) {
+	rows, err := f.st.QueryContext(ctx, append(slices.Clone(f.args), lo, hi, n)...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	return f.s.take(f.t, n, rows)
 }
 
 // hand yields whole milliseconds of records, and tells whether more is wanted.

@@ -2,6 +2,7 @@ package sqliteaudit
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"slices"
@@ -16,14 +17,19 @@ type found struct {
 	values []any
 }
 
-// page reads the rows that a statement selects. It is cut short when there
-// are n of them (never, if n is negative), or when they take too much memory.
+// page reads the rows that a statement selects; see take.
 func (s *Sink) page(ctx context.Context, t *table, n int, text string, args ...any) (page []found, cut bool, err error) {
 	rows, err := s.readers.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
+	return s.take(t, n, rows)
+}
+
+// take reads rows. It is cut short when there are n of them (never, if n is
+// negative), or when they take too much memory.
+func (s *Sink) take(t *table, n int, rows *sql.Rows) (page []found, cut bool, err error) {
 	size, width := 0, lead+len(t.columns)
 	into := make([]any, width)
 	for rows.Next() {

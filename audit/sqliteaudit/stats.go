@@ -81,8 +81,12 @@ func (s *Sink) listsOf(ctx context.Context, node int64) (map[int64]bool, error) 
 	return lists, rows.Err()
 }
 
-// partsAtOnce is how many parts one statement of hours reads.
-const partsAtOnce = 50
+// fewParts is how many parts the first statement of hours reads, each further
+// one twice as many up to manyParts: a page is often full after some hours.
+const (
+	fewParts  = 4
+	manyParts = 64
+)
 
 const hour = int64(time.Hour / time.Millisecond)
 
@@ -95,7 +99,7 @@ func (s *Sink) hours(ctx context.Context, t *table, f *filter, lo, hi int64, old
 		text = `SELECT id, body FROM hourly WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?`
 	}
 	done := int64(-1) // an hour may have several parts
-	for from <= to {
+	for limit := fewParts; from <= to; limit = min(2*limit, manyParts) {
 		var hits []int64
 		n := 0
 		if err := s.parts(ctx, text, func(id int64, body []byte) error {
@@ -115,7 +119,7 @@ func (s *Sink) hours(ctx context.Context, t *table, f *filter, lo, hi int64, old
 				hits = append(hits, done)
 				return false
 			})
-		}, from, to, partsAtOnce); err != nil {
+		}, from, to, limit); err != nil {
 			return err
 		}
 		for _, h := range hits {
@@ -123,7 +127,7 @@ func (s *Sink) hours(ctx context.Context, t *table, f *filter, lo, hi int64, old
 				return err
 			}
 		}
-		if n < partsAtOnce {
+		if n < limit {
 			return nil
 		}
 	}
@@ -319,12 +323,17 @@ func (c *counter) top(n int, texts map[int64]string) {
 	}
 }
 
+// buckets returns the lines, which are in the order of time.
 func (c *counter) buckets(texts map[int64]string) []audit.Bucket {
 	out := make([]audit.Bucket, 0, len(c.lines))
-	for _, l := range c.lines {
+	first := 0
+	for i, l := range c.lines {
 		out = append(out, audit.Bucket{Start: time.UnixMilli(l.bucket * c.size * hour).UTC(), Value: texts[l.value],
 			Count: l.count, Errors: l.errors, Bytes: l.bytes, Latency: l.latency})
+		if i+1 == len(c.lines) || c.lines[i+1].bucket != l.bucket {
+			slices.SortFunc(out[first:], func(a, b audit.Bucket) int { return cmp.Compare(a.Value, b.Value) })
+			first = i + 1
+		}
 	}
-	slices.SortFunc(out, func(a, b audit.Bucket) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Value, b.Value)) })
 	return out
 }

@@ -3,6 +3,7 @@ package sqliteaudit
 import (
 	"context"
 	"database/sql/driver"
+	"strconv"
 	"time"
 
 	"trellis/audit"
@@ -143,21 +144,24 @@ const shrinkPages = 500
 
 func (s *Sink) shrink(ctx context.Context) error {
 	var free, pages int64
-	for {
-		if err := s.readers.QueryRowContext(ctx, `SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count`).Scan(&free, &pages); err != nil {
+	look := func() error {
+		return s.readers.QueryRowContext(ctx, `SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count`).Scan(&free, &pages)
+	}
+	if err := look(); err != nil || free < pages/4 {
+		return err
+	}
+	// A tenth of what is used is left for what comes next.
+	for left := (pages - free) / 10; free > left+shrinkPages; {
+		before := free
+		if err := s.step(ctx, func(w *writer) error {
+			_, err := w.exec(`PRAGMA incremental_vacuum(` + strconv.Itoa(shrinkPages) + `)`)
+			return err
+		}); err != nil {
 			return err
 		}
-		if free < pages/4 || free < shrinkPages {
-			return nil
-		}
-		// Half of it is left for what comes next.
-		for end := free / 2; free > end; free -= shrinkPages {
-			if err := s.step(ctx, func(w *writer) error {
-				_, err := w.exec(`PRAGMA incremental_vacuum(500)`)
-				return err
-			}); err != nil {
-				return err
-			}
+		if err := look(); err != nil || free >= before {
+			return err
 		}
 	}
+	return nil
 }

@@ -53,10 +53,10 @@ func (w *words) keep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for s, id := range w.newIDs {
-		w.ids.put(s, id)
+		w.ids.put(strings.Clone(s), id, len(s)) // it may be part of something large
 	}
 	for s, id := range w.newLists {
-		w.lists.put(s, id)
+		w.lists.put(s, id, len(s))
 	}
 	clear(w.newIDs)
 	clear(w.newLists)
@@ -209,7 +209,7 @@ func (w *words) find(ctx context.Context, db *sql.DB, s string) (id int64, ok bo
 		return 0, false, err
 	}
 	w.mu.Lock()
-	w.ids.put(s, word{id, seen})
+	w.ids.put(strings.Clone(s), word{id, seen}, len(s))
 	w.mu.Unlock()
 	return id, true, nil
 }
@@ -248,11 +248,9 @@ func (w *words) read(ctx context.Context, db *sql.DB, texts map[int64]string) er
 			return err
 		}
 		texts[id] = s
-		if len(s) <= longest {
-			w.mu.Lock()
-			w.texts.put(id, strings.Clone(s))
-			w.mu.Unlock()
-		}
+		w.mu.Lock()
+		w.texts.put(id, s, len(s))
+		w.mu.Unlock()
 	}
 	return rows.Err()
 }
@@ -261,23 +259,33 @@ func (w *words) read(ctx context.Context, db *sql.DB, texts map[int64]string) er
 // asked for since it was half full is forgotten.
 type cache[K comparable, V any] struct {
 	young, old map[K]V
+	size       int // of young, about, in bytes
 }
 
-const cacheHalf = 1 << 14
+// cacheHalf is the size of half a cache; cacheEntry what an entry takes besides its text.
+const (
+	cacheHalf  = 1 << 20
+	cacheEntry = 64
+)
 
 func (c *cache[K, V]) get(k K) (V, bool) {
 	v, ok := c.young[k]
 	if !ok {
 		if v, ok = c.old[k]; ok {
-			c.put(k, v)
+			c.put(k, v, cacheEntry) // about
 		}
 	}
 	return v, ok
 }
 
-func (c *cache[K, V]) put(k K, v V) {
-	if c.young == nil || len(c.young) >= cacheHalf {
-		c.young, c.old = make(map[K]V), c.young
+// put remembers what has a text of a length, unless it is too long.
+func (c *cache[K, V]) put(k K, v V, text int) {
+	if text > longest {
+		return
+	}
+	if c.young == nil || c.size >= cacheHalf {
+		c.young, c.old, c.size = make(map[K]V), c.young, 0
 	}
 	c.young[k] = v
+	c.size += text + cacheEntry
 }
