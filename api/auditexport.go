@@ -214,7 +214,10 @@ func (v *parquetFields) List(n string, _ *[]string) {
 
 func (x *columnar) add(v parquet.Value) {
 	x.row = append(x.row, v.Level(0, 0, x.col))
-	x.size += len(v.ByteArray()) + 8
+	x.size += 8
+	if v.Kind() == parquet.ByteArray { // of a number it would read memory that is not there
+		x.size += len(v.ByteArray())
+	}
 	x.col++
 }
 
