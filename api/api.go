@@ -48,10 +48,18 @@ type Deps struct {
 	Audit *audit.Log
 	// Sink answers questions about what was recorded; required with Audit.
 	Sink audit.Reader
-	// Changes tells how far the audit log is behind the feed of changes; optional.
-	Changes interface{ State() audit.State }
+	// Changes brings the changes of the graph to the sink; optional.
+	Changes AuditFollower
 	// Registry takes the metrics and is what /metrics shows; a new one if nil.
 	Registry *prometheus.Registry
+}
+
+// AuditFollower brings the changes of the graph to the audit log; *trail.Follower is one.
+type AuditFollower interface {
+	// State tells how far behind it is.
+	State() audit.State
+	// Heads returns the last links that this process has delivered.
+	Heads() map[audit.Stream]audit.Link
 }
 
 // Options tune the API. The zero value is good.

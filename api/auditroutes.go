@@ -186,6 +186,9 @@ func (l *auditList) handle(c *call) error {
 
 // read records that the log is read: what is at or below the node.
 func (c *call) read(on graph.Ref) {
+	if on.IsZero() {
+		on = graph.Root
+	}
 	reason := c.rt.path
 	for _, f := range slices.Sorted(maps.Keys(c.query)) {
 		if f != "cursor" {

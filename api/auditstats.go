@@ -56,6 +56,8 @@ type AuditVerification struct {
 	Chains  []AuditChain `json:"chains" nullable:"false"`
 	Faults  []AuditFault `json:"faults" doc:"The first of them" nullable:"false"`
 	Total   int64        `json:"total" doc:"How many faults there are; the log is intact if there are none"`
+	// EndsKnown is false while records are on their way.
+	EndsKnown bool `json:"ends_known" doc:"Whether it was looked if the ends of this server's own chains are there; false if records are still on their way"`
 }
 
 // AuditChain is the chain of one writer in one stream.
@@ -301,22 +303,19 @@ func verifyAudit(c *call) error {
 	if s, ok := c.query["stream"]; ok {
 		o.Streams = []audit.Stream{audit.Stream(s)}
 	}
-	// The ends of this process's chains are known for certain once they have been delivered.
-	heads := c.Audit.Heads()
-	ctx, cancel := c.limited()
-	defer cancel()
-	if c.Audit.Flush(ctx) == nil {
-		for s, l := range heads {
-			if len(o.Streams) == 0 || o.Streams[0] == s {
-				o.Known = append(o.Known, audit.KnownLink{Stream: s, Link: l})
-			}
-		}
+	var known bool
+	var err error
+	if o.Known, known, err = c.ends(); err != nil {
+		return sinkProblem(err)
+	}
+	if len(o.Streams) > 0 {
+		o.Known = slices.DeleteFunc(o.Known, func(k audit.KnownLink) bool { return k.Stream != o.Streams[0] })
 	}
 	rep, err := audit.Verify(c.ctx(), c.Sink, audit.NewChain(c.Secrets.AuditChain()), o)
 	if err != nil {
 		return sinkProblem(err)
 	}
-	out := AuditVerification{Records: rep.Records, Total: rep.Total, Chains: []AuditChain{}, Faults: []AuditFault{}}
+	out := AuditVerification{Records: rep.Records, Total: rep.Total, EndsKnown: known, Chains: []AuditChain{}, Faults: []AuditFault{}}
 	for _, x := range rep.Chains {
 		out.Chains = append(out.Chains, AuditChain{string(x.Stream), x.Writer, x.Records, x.First, x.Last, x.Begins, x.Ends, x.Faults})
 	}
@@ -324,4 +323,32 @@ func verifyAudit(c *call) error {
 		out.Faults = append(out.Faults, AuditFault{string(f.Stream), f.Writer, string(f.Kind), f.From, f.To, f.Time, f.Detail})
 	}
 	return c.json(http.StatusOK, out)
+}
+
+// endsTime is how long verifying waits for what is on its way.
+const endsTime = 5 * time.Second
+
+// ends returns the last links of this process's chains; false if they are not
+// known to be in the sink. It fails if the sink is away.
+func (c *call) ends() ([]audit.KnownLink, bool, error) {
+	ctx, cancel := context.WithTimeout(c.ctx(), endsTime)
+	defer cancel()
+	if _, err := c.Sink.Writers(ctx, audit.Events); err != nil {
+		return nil, false, err
+	}
+	var out []audit.KnownLink
+	add := func(heads map[audit.Stream]audit.Link) {
+		for s, l := range heads {
+			out = append(out, audit.KnownLink{Stream: s, Link: l})
+		}
+	}
+	if c.Changes != nil {
+		add(c.Changes.Heads())
+	}
+	heads := c.Audit.Heads()
+	if c.Audit.Flush(ctx) != nil {
+		return out, false, nil
+	}
+	add(heads)
+	return out, true, nil
 }

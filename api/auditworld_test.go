@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -37,7 +38,8 @@ type auditing struct {
 // shakySink is the embedded sink, which can be taken away.
 type shakySink struct {
 	audit.Sink
-	away atomic.Bool
+	away       atomic.Bool
+	breakAfter atomic.Int64 // so many records of a question; 0 is never
 }
 
 func (s *shakySink) there() error {
@@ -58,7 +60,13 @@ func (s *shakySink) Find(ctx context.Context, q audit.Query, yield func(audit.Re
 	if err := s.there(); err != nil {
 		return err
 	}
-	return s.Sink.Find(ctx, q, yield)
+	n := int64(0)
+	return s.Sink.Find(ctx, q, func(r audit.Record) error {
+		if n++; s.breakAfter.Load() > 0 && n > s.breakAfter.Load() {
+			return fmt.Errorf("%w: broken by the test", audit.ErrUnavailable)
+		}
+		return yield(r)
+	})
 }
 
 func (s *shakySink) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Bucket, error) {
@@ -117,6 +125,19 @@ func (a *auditing) open(t testing.TB, w *world) (closeAll func()) {
 		running.Wait()
 		must(t, a.log.Close())
 		must(t, a.sink.Close())
+	}
+}
+
+// tamper changes the sink's file behind its back.
+func (a *auditing) tamper(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(a.dir, "audit.db"))
+	must(t, err)
+	defer db.Close()
+	res, err := db.ExecContext(context.Background(), statement, args...)
+	must(t, err)
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("%d rows were changed, %v", n, err)
 	}
 }
 
