@@ -23,6 +23,8 @@ var insertSettings = clickhouse.Settings{
 	"max_insert_block_size":                              1 << 24,
 	"min_insert_block_size_rows":                         1 << 24,
 	"min_insert_block_size_bytes":                        1 << 30,
+	// The views have put together what belongs together.
+	"optimize_on_insert": 0,
 }
 
 var batchID = regexp.MustCompile(`^[a-z0-9_.-]{1,200}$`)
@@ -40,7 +42,7 @@ func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
 	}
 	defer done()
 	if !batchID.MatchString(b.ID) {
-		return fmt.Errorf("%w: a batch's ID has 1 to 200 characters a-z 0-9 _ - .", audit.ErrRefused)
+		return fmt.Errorf("%w: a batch's ID has 1 to 200 of the characters a-z, 0-9, _, - and .; %.50q has not", audit.ErrRefused, b.ID)
 	}
 	parts := map[audit.Stream]*columns{}
 	for _, r := range b.Records {

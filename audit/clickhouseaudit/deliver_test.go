@@ -169,7 +169,7 @@ func TestATimeThatCannotBeKeptIsRefused(t *testing.T) {
 // services runs scripts/services for a server of the test's own.
 func services(t testing.TB, dir string, port int, command string) string {
 	t.Helper()
-	cmd := exec.Command("../../scripts/services", command, "clickhouse") //nolint:gosec,noctx // also when the test has ended
+	cmd := exec.Command("../../scripts/services", command, "clickhouse")
 	cmd.Env = append(os.Environ(), "TRELLIS_SERVICES_DIR="+dir, fmt.Sprint("TRELLIS_SERVICES_CLICKHOUSE_PORT=", port), "TRELLIS_SERVICES_CLICKHOUSE_PASSWORD=own")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -97,13 +97,11 @@ func conditions(stream audit.Stream, where []audit.Match) (list []string, args [
 		name := "m" + strconv.Itoa(i)
 		param := "{" + name + ":String}"
 		var value any = m.Value
-		switch typ := "about"; {
-		case m.Field == audit.About:
+		if m.Field == audit.About {
 			list = append(list, "has("+both+", "+param+")")
-		default:
-			typ = k.types[slices.Index(k.names, m.Field)]
+		} else {
 			column := "`" + m.Field + "`"
-			switch {
+			switch typ := k.types[slices.Index(k.names, m.Field)]; {
 			case typ == "Array(String)":
 				list = append(list, "has("+column+", "+param+")")
 			case typ == "Int64":
@@ -296,8 +294,9 @@ func (f *finder) piece(ctx context.Context, lo, hi int64, condition string, more
 
 func (f *finder) statement(lo, hi int64, condition string, n int) (string, []any) {
 	where := slices.Concat([]string{"time >= fromUnixTimestamp64Milli({lo:Int64}, 'UTC')", "time < fromUnixTimestamp64Milli({hi:Int64}, 'UTC')"}, f.conditions)
-	// Times go as numbers of milliseconds: as time.Time the driver drops
-	// what is below its guess of a precision, and zones come into it.
+	// Times go as numbers of milliseconds: the driver would write a time.Time
+	// with as many digits as it happens to need, and a parameter of type
+	// DateTime64 would read it in a zone of its own.
 	args := slices.Concat(f.args, []any{clickhouse.Named("lo", lo), clickhouse.Named("hi", hi), clickhouse.Named("n", uint64(n))})
 	if condition != "" {
 		where = append(where, condition)

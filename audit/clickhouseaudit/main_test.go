@@ -68,7 +68,7 @@ func (d *database) ask(t testing.TB, statement string) []string {
 	q := url.Values{"database": {strings.Trim(u.Path, "/")}, "max_partitions_per_insert_block": {"0"}}
 	u.User, u.Path, u.RawQuery = nil, "/", q.Encode()
 	// Not t.Context: databases are dropped after it has ended.
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, u.String(), strings.NewReader(statement)) //nolint:usetesting // see above
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, u.String(), strings.NewReader(statement))
 	if err != nil {
 		t.Fatal(err)
 	}
