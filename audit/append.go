@@ -27,11 +27,33 @@ type lap struct {
 	oldest  time.Time // the time of the first record
 	heads   places    // where the chains stand after it; set when it is full
 	counted bool      // as a part of the spool; guarded by that's mu
+	// Who waits until it is written, and until that is on disk; nil if nobody does. Guarded by the log's mu.
+	written, synced *wait
 	// Set when it has been written: where.
 	seg *segment
 	end int64
-	// err says that it never will be.
-	err error
+}
+
+// wait is for callers that wait for the same thing.
+type wait struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// join returns a wait, making it if there is none.
+func join(w **wait) *wait {
+	if *w == nil {
+		*w = &wait{done: make(chan struct{})}
+	}
+	return *w
+}
+
+// end lets go those who wait.
+func (w *wait) end(err error) {
+	if w != nil {
+		w.err = err
+		close(w.done)
+	}
 }
 
 // Append records. It returns when the level is reached; it does not wait for
@@ -81,31 +103,34 @@ func (l *Log) append(ctx context.Context, level Level, e *recorder) error {
 		return l.append(ctx, level, e)
 	}
 	much := len(lp.buf) > cap(lp.buf)/2
-	wait := level == Sync || !lp.front
-	if wait {
+	var w *wait
+	switch {
+	case level == Sync:
+		w = join(&lp.synced)
+	case !lp.front:
+		w = join(&lp.written)
+	}
+	if w != nil {
 		l.waiting++
 	}
 	l.mu.Unlock()
-	if !wait {
-		if much {
-			signal(l.hurry)
-		} else if first {
-			signal(l.begun)
-		}
+	switch {
+	case much || w != nil:
+		signal(l.hurry)
+	case first:
+		signal(l.begun)
+	}
+	if w == nil {
 		return nil
 	}
 	defer l.leave()
-	if err := l.written(lp); err != nil {
-		return fmt.Errorf("%w: %w", ErrFull, err)
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if level != Sync {
-		return nil
-	}
-	if err := lp.seg.sync(ctx, lp.end); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%w: %w", ErrFull, err)
+	if w.err != nil {
+		return fmt.Errorf("%w: %w", ErrFull, w.err)
 	}
 	return nil
 }
@@ -282,7 +307,8 @@ func (l *Log) lose(lp *lap) {
 		l.opts.Logger.Error("audit records are lost with the front of the spool", "records", lp.items)
 		l.damaged += int64(lp.items)
 	}
-	lp.err = errFront
+	lp.written.end(errFront)
+	lp.synced.end(errFront)
 }
 
 var errFront = errors.New("audit: the front of the spool is gone")
@@ -316,18 +342,6 @@ func touch(b []byte) bool {
 	})
 }
 
-// written returns when a lap is in the spool.
-func (l *Log) written(lp *lap) error {
-	l.drain.Lock()
-	defer l.drain.Unlock()
-	for lp.seg == nil && lp.err == nil {
-		if _, err := l.drainLap(); err != nil {
-			return err
-		}
-	}
-	return lp.err
-}
-
 // drainAll writes everything taken so far to the spool.
 func (l *Log) drainAll() error {
 	l.drain.Lock()
@@ -348,6 +362,7 @@ func (l *Log) drainLap() (bool, error) {
 		l.turn(0)
 	}
 	lp := l.draining
+	front := lp != nil && lp.front
 	l.mu.Unlock()
 	if lp == nil {
 		return false, nil
@@ -355,7 +370,7 @@ func (l *Log) drainLap() (bool, error) {
 	var seg *segment
 	var end int64
 	var err error
-	there := !lp.front || touch(lp.buf)
+	there := !front || touch(lp.buf)
 	if there {
 		seg, end, err = l.spool.append(lp, &l.opts)
 	}
@@ -370,12 +385,21 @@ func (l *Log) drainLap() (bool, error) {
 			l.opts.Logger.Error("the audit spool cannot be written to", "error", err)
 		}
 		l.failure = err
+		// It stays, to be tried again, but nobody waits for that.
+		lp.written.end(err)
+		lp.synced.end(err)
+		lp.written, lp.synced = nil, nil
 	} else {
 		if l.failure != nil {
 			l.opts.Logger.Info("the audit spool can be written to again")
 		}
 		l.failure = nil
 		lp.seg, lp.end = seg, end
+		lp.written.end(nil)
+		if lp.synced != nil {
+			l.unsynced = append(l.unsynced, lp)
+			signal(l.written)
+		}
 		l.draining = nil
 		l.release(lp)
 	}
@@ -409,6 +433,32 @@ func (l *Log) drainNowAndThen() {
 		if l.drainAll() != nil {
 			timer.Reset(retryPause)
 			running = true
+		}
+	}
+}
+
+// syncNowAndThen brings to disk what callers wait for, at once, and now and then the rest.
+func (l *Log) syncNowAndThen() {
+	tick := time.NewTicker(l.opts.SyncEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-l.written:
+			l.mu.Lock()
+			laps := l.unsynced
+			l.unsynced = nil
+			l.mu.Unlock()
+			for _, lp := range laps {
+				// Mostly the first has brought the others along.
+				lp.synced.end(lp.seg.sync(noContext, lp.end))
+			}
+		case <-tick.C:
+			_ = l.drainAll() // it was reported
+			if err := l.spool.sync(); err != nil {
+				l.opts.Logger.Error("the audit spool could not be brought to disk", "error", err)
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -91,19 +93,19 @@ func (f *folder) records(t *testing.T) (rs []audit.Record) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(content)) {
-			var stream, writer, hash string
-			var seq uint64
-			var body []byte
-			if _, err := fmt.Sscanf(line, "%s %s %d %s %x", &stream, &writer, &seq, &hash, &body); err != nil {
+			part := strings.Fields(line)
+			seq, err1 := strconv.ParseUint(part[2], 10, 64)
+			body, err2 := hex.DecodeString(part[4])
+			if err := errors.Join(err1, err2); err != nil {
 				t.Fatal(err)
 			}
-			r := audit.New(audit.Stream(stream))
+			r := audit.New(audit.Stream(part[0]))
 			if err := audit.ParseBody(body, r); err != nil {
 				t.Fatal(err)
 			}
 			m := r.Meta()
-			m.Writer, m.Seq = writer, seq
-			if err := m.Hash.UnmarshalText([]byte(hash)); err != nil {
+			m.Writer, m.Seq = part[1], seq
+			if err := m.Hash.UnmarshalText([]byte(part[3])); err != nil {
 				t.Fatal(err)
 			}
 			rs = append(rs, r)
@@ -115,7 +117,7 @@ func (f *folder) records(t *testing.T) (rs []audit.Record) {
 // appendUntilKilled is the child: it prints the id of every record that was
 // taken, and has a sink that is away half of the time.
 func appendUntilKilled(dir string) {
-	l, err := audit.OpenLog(audit.LogOptions{Dir: filepath.Join(dir, "spool"), Secret: secret, BatchSize: 200, BatchAge: 5 * time.Millisecond, SyncEvery: 20 * time.Millisecond}.With(0, 64<<10))
+	l, err := audit.OpenLog(audit.LogOptions{Dir: filepath.Join(dir, "spool"), Secret: secret, BatchSize: 200, BatchAge: 5 * time.Millisecond, SyncEvery: 20 * time.Millisecond}.With(0, 64<<10).Impatient())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -55,6 +55,7 @@ type Log struct {
 	current  *lap   // being filled
 	draining *lap   // full, or being written; nil if there is none
 	free     [][]byte
+	unsynced []*lap        // written, and waited for until they are on disk
 	room     chan struct{} // closed when draining is written; nil if nobody waits
 	waiting  int           // callers of Append that wait for anything
 	alone    chan struct{} // closed when a closed log has nobody waiting
@@ -66,11 +67,13 @@ type Log struct {
 	refused  int64
 	adopted  *spool // being shipped
 
-	drain sync.Mutex    // held by who writes to the spool
-	begun chan struct{} // the first record of a lap is there
-	hurry chan struct{} // there is much to write
-	stop  chan struct{} // closed by Close
-	tasks sync.WaitGroup
+	drain sync.Mutex // held by who writes to the spool
+	// Signals, with room for one.
+	begun   chan struct{} // the first record of a lap is there
+	hurry   chan struct{} // there is much to write, or somebody waits
+	written chan struct{} // look at unsynced
+	stop    chan struct{} // closed by Close
+	tasks   sync.WaitGroup
 }
 
 // OpenLog opens the log: it goes on with a spool in the directory that no
@@ -85,7 +88,7 @@ func OpenLog(o LogOptions) (*Log, error) {
 		return nil, fmt.Errorf("audit: opening the spool: %w", err)
 	}
 	l := &Log{opts: o, spool: s, chain: NewChain(o.Secret), heads: s.heads, damaged: lost, free: s.fronts,
-		begun: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stop: make(chan struct{})}
+		begun: make(chan struct{}, 1), hurry: make(chan struct{}, 1), written: make(chan struct{}, 1), stop: make(chan struct{})}
 	l.current = l.newLap(0)
 	l.tasks.Go(l.drainNowAndThen)
 	l.tasks.Go(l.syncNowAndThen)
@@ -184,21 +187,4 @@ func (l *Log) Close() error {
 	l.tasks.Wait()
 	err := l.drainAll() // what cannot be written now stays in the fronts
 	return errors.Join(err, l.spool.close())
-}
-
-// syncNowAndThen brings to disk what did not ask for it.
-func (l *Log) syncNowAndThen() {
-	tick := time.NewTicker(l.opts.SyncEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-tick.C:
-		}
-		_ = l.drainAll() // it was reported
-		if err := l.spool.sync(); err != nil {
-			l.opts.Logger.Error("the audit spool could not be brought to disk", "error", err)
-		}
-	}
 }

@@ -137,6 +137,15 @@ type shipper struct {
 	sink  Sink
 	again bool // what was refused was offered since the start
 	buf   []byte
+	// ahead brings the batch that is read while another is delivered; nil if none is.
+	ahead chan content
+}
+
+// content is what is in a batch.
+type content struct {
+	*batch
+	list    []Record
+	reached [len(codes)]uint64 // the highest seqs
 }
 
 // run delivers until ctx ends; with a negative age, until there is nothing left.
@@ -144,6 +153,11 @@ func (h *shipper) run(ctx context.Context, age time.Duration) {
 	if !h.again {
 		h.offerRefused(ctx)
 	}
+	defer func() {
+		if h.ahead != nil {
+			<-h.ahead
+		}
+	}()
 	for ctx.Err() == nil {
 		b, wait := h.spool.next(max(age, 0))
 		if b != nil {
@@ -175,39 +189,50 @@ func (h *shipper) ship(ctx context.Context, b *batch) {
 			s.logger.Error("the audit spool could not be brought to disk", "error", err)
 		}
 	}
-	records, reached := h.read(ctx, b)
+	c := h.take(ctx, b)
 	if ctx.Err() != nil {
 		return
 	}
-	if len(records) > 0 {
-		err := h.deliver(ctx, b.n, records)
+	h.readAhead(ctx)
+	if len(c.list) > 0 {
+		err := h.deliver(ctx, b.n, c.list)
 		if errors.Is(err, ErrRefused) {
-			err = h.setAside(ctx, b.n, len(records), err)
+			err = h.setAside(ctx, b, len(c.list), err)
 		}
 		if err != nil {
 			return // ctx has ended
 		}
 	}
-	s.done(b, &reached)
+	s.done(b, &c.reached)
+}
+
+// take returns what is in a batch, which may have been read already.
+func (h *shipper) take(ctx context.Context, b *batch) content {
+	if h.ahead != nil {
+		c := <-h.ahead
+		h.ahead = nil
+		if c.batch == b {
+			return c
+		}
+	}
+	return h.read(ctx, b)
+}
+
+// readAhead begins to read the batch after the one that is being delivered, so
+// that with a backlog the sink does not wait for the spool.
+func (h *shipper) readAhead(ctx context.Context) {
+	b := h.spool.second()
+	if b == nil {
+		return
+	}
+	h.ahead = make(chan content, 1)
+	go func(c chan<- content) { c <- h.read(ctx, b) }(h.ahead)
 }
 
 // read returns the records of a batch. What cannot be read is counted.
-func (h *shipper) read(ctx context.Context, b *batch) (records []Record, reached [len(codes)]uint64) {
-	pause := h.newPause()
-	for {
-		buf, err := b.seg.read(h.buf, b.from, b.to)
-		if err == nil {
-			h.buf = buf
-			break
-		}
-		if os.IsNotExist(err) {
-			h.buf = h.buf[:0]
-			break
-		}
-		h.failed(fmt.Errorf("reading the spool: %w", err))
-		if !sleep(ctx, pause.NextBackOff()) {
-			return nil, reached
-		}
+func (h *shipper) read(ctx context.Context, b *batch) content {
+	if !h.load(ctx, b) {
+		return content{}
 	}
 	records, reached, damaged := parseBatch(h.buf, h.spool.writer)
 	if lost := b.records - len(records); lost > 0 {
@@ -222,7 +247,27 @@ func (h *shipper) read(ctx context.Context, b *batch) (records []Record, reached
 		b.seg.damaged = true
 		h.spool.mu.Unlock()
 	}
-	return records, reached
+	return content{b, records, reached}
+}
+
+// load brings the bytes of a batch into buf; it returns false if ctx ends before.
+func (h *shipper) load(ctx context.Context, b *batch) bool {
+	pause := h.newPause()
+	for {
+		buf, err := b.seg.read(h.buf, b.from, b.to)
+		if err == nil {
+			h.buf = buf
+			return true
+		}
+		if os.IsNotExist(err) {
+			h.buf = h.buf[:0]
+			return true
+		}
+		h.failed(fmt.Errorf("reading the spool: %w", err))
+		if !sleep(ctx, pause.NextBackOff()) {
+			return false
+		}
+	}
 }
 
 // parseBatch returns the records in entries of a log.
@@ -287,9 +332,17 @@ func (h *shipper) failed(err error) {
 }
 
 // setAside keeps a batch that the sink refuses.
-func (h *shipper) setAside(ctx context.Context, n uint64, records int, why error) error {
+func (h *shipper) setAside(ctx context.Context, b *batch, records int, why error) error {
+	if h.ahead != nil {
+		// It uses the same buffer, and will be read again.
+		<-h.ahead
+		h.ahead = nil
+	}
+	if !h.load(ctx, b) {
+		return ctx.Err()
+	}
 	pause := h.newPause()
-	name := h.spool.refusedName(n)
+	name := h.spool.refusedName(b.n)
 	for {
 		size, err := writeWhole(name, h.buf)
 		h.spool.bytes.Add(size)

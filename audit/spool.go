@@ -377,6 +377,16 @@ func (s *spool) next(age time.Duration) (*batch, time.Duration) {
 	return s.queue[0], 0
 }
 
+// second returns the batch after the one that next has returned, if it is complete.
+func (s *spool) second() *batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) < 2 {
+		return nil
+	}
+	return s.queue[1]
+}
+
 // shutBatch closes the open batch as soon as no write is under way. The caller holds mu.
 func (s *spool) shutBatch() {
 	if s.writing {
