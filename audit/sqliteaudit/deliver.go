@@ -1,10 +1,12 @@
 package sqliteaudit
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"trellis/audit"
@@ -24,7 +26,8 @@ func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
 		return nil
 	}
 	return s.fault(ctx, s.write(ctx, func(w *writer) error {
-		d := delivery{words: s.words, run: &w.run, now: s.opts.Now().UnixMilli(), lastSeq: map[audit.Stream]int64{}, nextID: map[idPlace]int64{}, folded: map[int64]*counts{}, used: map[int64]int64{}}
+		d := delivery{words: s.words, run: &w.run, now: s.opts.Now().UnixMilli(), lastSeq: map[audit.Stream]int64{}, nextID: map[idPlace]int64{}, folded: map[int64]*counts{}, used: map[int64]int64{},
+			links: map[linkTable][]link{}}
 		return d.batch(b)
 	}))
 }
@@ -63,6 +66,7 @@ type delivery struct {
 	nextID  map[idPlace]int64
 	folded  map[int64]*counts // by the first id of an hour in hourly
 	used    map[int64]int64
+	links   map[linkTable][]link
 	row     row
 }
 
@@ -89,6 +93,9 @@ func (d *delivery) batch(b audit.Batch) error {
 		if err := d.record(r); err != nil {
 			return err
 		}
+	}
+	if err := d.storeLinks(); err != nil {
+		return err
 	}
 	for hour, c := range d.folded {
 		if err := c.store(d.run, hour); err != nil {
@@ -132,34 +139,55 @@ func (d *delivery) record(r audit.Record) error {
 		return err
 	}
 	if d.row.t.about[0] != "" {
-		if err := d.link(id); err != nil {
-			return err
-		}
+		d.link(id)
 	}
 	d.fold(r, d.row.values)
 	return nil
 }
 
+// link is an entry of a table of links; actor is 0 in a table that has none.
+type link struct{ node, actor, id int64 }
+
+// linkTable is a table of links, by the statement that adds to it.
+type linkTable struct {
+	insert *statement
+	actor  bool
+}
+
 // link notes what the record is within, and about. It is no trigger because
 // SQLite would then keep a journal of each statement, at a third of the cost of all.
-func (d *delivery) link(id int64) error {
+func (d *delivery) link(id int64) {
 	t := d.row.t
-	actor := d.row.values[lead+t.place("actor")]
+	at := func(name string) int64 { return d.row.values[lead+t.place(name)].(int64) }
+	within, withinActor, about := linkTable{d.run.within[t.stream], false}, linkTable{d.run.withinActor[t.stream], true}, linkTable{d.run.about[t.stream], false}
 	for _, node := range d.row.within.members {
-		if _, err := d.run.within[t.stream].exec(node, id); err != nil {
-			return err
-		}
-		if _, err := d.run.withinActor[t.stream].exec(node, actor, id); err != nil {
-			return err
-		}
+		d.links[within] = append(d.links[within], link{node: node, id: id})
+		d.links[withinActor] = append(d.links[withinActor], link{node, at("actor"), id})
 	}
-	a, b := d.row.values[lead+t.place(t.about[0])], d.row.values[lead+t.place(t.about[1])]
-	for i, node := range []driver.Value{a, b} {
-		if node == int64(0) || i == 1 && a == b {
-			continue
-		}
-		if _, err := d.run.about[t.stream].exec(node, id); err != nil {
-			return err
+	a, b := at(t.about[0]), at(t.about[1])
+	if a != 0 {
+		d.links[about] = append(d.links[about], link{node: a, id: id})
+	}
+	if b != 0 && b != a {
+		d.links[about] = append(d.links[about], link{node: b, id: id})
+	}
+}
+
+// storeLinks puts the links of the batch into their order first, so that each
+// page is looked for once.
+func (d *delivery) storeLinks() error {
+	for table, list := range d.links {
+		slices.SortFunc(list, func(a, b link) int {
+			return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.actor, b.actor), cmp.Compare(a.id, b.id))
+		})
+		for _, l := range list {
+			args := []driver.Value{l.node, l.id}
+			if table.actor {
+				args = []driver.Value{l.node, l.actor, l.id}
+			}
+			if _, err := table.insert.exec(args...); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
