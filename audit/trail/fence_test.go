@@ -175,11 +175,11 @@ func TestALateBatchHasNoEffect(t *testing.T) {
 			w := settle(t, e.open(t))
 			flt := &faults{}
 			s := &lateSink{Sink: sink, held: make(chan audit.Batch, 1)}
-			_, stop := w.follow(badStore{w.store, flt}, s, trail.Options{TTL: 200 * time.Millisecond})
+			_, stop := w.follow(badStore{w.store, flt}, s, trail.Options{TTL: time.Second})
 			late := <-s.held
 			flt.freeze() // it neither renews nor hears
 			other := attach(t, e.open(t))
-			f, _ := other.follow(other.store, sink, trail.Options{TTL: 200 * time.Millisecond})
+			f, _ := other.follow(other.store, sink, trail.Options{TTL: time.Second})
 			writeSome(t, w, 9, 30)
 			flush(t, f)
 			flt.thaw()

@@ -96,7 +96,7 @@ func TestKilledProcesses(t *testing.T) {
 			writeSome(t, w, 1000+i, 30)
 		}
 		busy.Wait()
-		f, stop := w.follow(w.store, s, trail.Options{TTL: childLease})
+		f, stop := w.follow(w.store, s, trail.Options{TTL: 5 * time.Second}) // no lease is too short for it
 		flush(t, f)
 		stop()
 		isWhole(t, s, w.store)

@@ -139,7 +139,6 @@ type faults struct {
 	down   error         // what every call gets
 	frozen chan struct{} // while not nil, calls wait for its end before they begin
 	calls  sync.WaitGroup
-	count  int
 }
 
 func (f *faults) set(change func(f *faults)) {
@@ -155,18 +154,11 @@ func (f *faults) thaw() {
 	f.set(func(f *faults) { close(f.frozen); f.frozen = nil })
 }
 
-func (f *faults) calledTimes() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.count
-}
-
 // call carries out do, or not, or later. Of a call that is carried out later do
 // gets a context of its own.
 func (f *faults) call(ctx context.Context, broken error, do func(ctx context.Context) error) error {
 	f.mu.Lock()
 	rate, late, down, frozen := f.rate, f.late, f.down, f.frozen
-	f.count++
 	f.mu.Unlock()
 	if frozen != nil {
 		<-frozen // a stopped process does not heed its contexts
