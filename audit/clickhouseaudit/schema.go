@@ -41,11 +41,13 @@ type expiry struct {
 	time   string // an expression of type DateTime
 }
 
+const eventHours = "event_hours"
+
 const rollupRetention = 730 * audit.Day
 
 var expiries = []expiry{
 	{"audit_events", audit.Events, false, "toDateTime(time)"},
-	{"event_hours", audit.Events, false, "hour + toIntervalHour(1)"},
+	{eventHours, audit.Events, false, "hour"},
 	{"event_counts_hourly", audit.Events, true, "start"},
 	{"event_counts_daily", audit.Events, true, "start"},
 	{"access_decisions", audit.Decisions, false, "toDateTime(time)"},
@@ -66,6 +68,9 @@ func (e expiry) ttl(r audit.Retention) string {
 	keep := r[e.stream]
 	if keep > 0 && e.rollup {
 		keep = max(keep, rollupRetention)
+	}
+	if keep > 0 && e.table == eventHours {
+		keep += audit.Day // an hour must not go before its last event
 	}
 	switch {
 	case keep == 0:

@@ -3,6 +3,7 @@ package clickhouseaudit_test
 import (
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -120,10 +121,14 @@ func TestPreparingTwiceAndTwoAtOnce(t *testing.T) {
 		return d.ask(t, "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name")
 	}
 	before := schema()
-	s := d.open(t, clickhouseaudit.Options{Retention: keep})
+	var said strings.Builder
+	s := d.open(t, clickhouseaudit.Options{Retention: keep, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 	deliver(t, s, "w9-1", sample("w9", 30)...)
 	if diff := cmp.Diff(before, schema()); diff != "" {
 		t.Errorf("a later start changed the tables:\n%s", diff)
+	}
+	if log := said.String(); log != "" {
+		t.Errorf("a later start did something:\n%s", log)
 	}
 	d.ask(t, "OPTIMIZE TABLE schema_migrations FINAL")
 	if got := d.ask(t, "SELECT name FROM schema_migrations ORDER BY version"); !slices.Equal(got, []string{"0001_streams", "0002_rollups", "0003_event_hours", "0004_views"}) {
@@ -156,7 +161,7 @@ func TestRowsPastTheirRetentionAreRemoved(t *testing.T) {
 		}
 	}
 	start(audit.Retention{audit.Events: 60 * audit.Day, audit.Limits: 90 * time.Minute})
-	for table, want := range map[string]string{"audit_events": "toDateTime(time) + toIntervalDay(60)", "event_counts_daily": "start + toIntervalDay(730)",
+	for table, want := range map[string]string{"event_hours": "hour + toIntervalDay(61)", "audit_events": "toDateTime(time) + toIntervalDay(60)", "event_counts_daily": "start + toIntervalDay(730)",
 		"rate_limit_events": "toDateTime(time) + toIntervalSecond(5400)", "email_audit": ""} {
 		if got := d.ttl(t, table); got != want {
 			t.Errorf("%s: TTL %q, want %q", table, got, want)

@@ -1,7 +1,10 @@
 package clickhouseaudit
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +58,49 @@ func (s *Sink) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Bucket, e
 	if err != nil {
 		return nil, s.fault(ctx, "counting records", err)
 	}
+	if q.Top > 0 && q.By != "" && !scoped(q.Within) {
+		all = top(all, q.Top)
+	}
 	return all, nil
+}
+
+// top leaves the values with the highest counts and puts the rest together: for
+// what is counted from the records, which are not to be read a second time.
+func top(all []audit.Bucket, n int) []audit.Bucket {
+	totals := map[string]int64{}
+	for _, b := range all {
+		totals[b.Value] += b.Count
+	}
+	values := slices.SortedFunc(maps.Keys(totals), func(a, b string) int {
+		return cmp.Or(cmp.Compare(totals[b], totals[a]), cmp.Compare(a, b))
+	})
+	if len(values) <= n {
+		return all
+	}
+	stays := map[string]bool{}
+	for _, v := range values[:n] {
+		stays[v] = true
+	}
+	var out []audit.Bucket
+	rest := -1 // where in out the rest of the present hour or day is
+	for _, b := range all {
+		if !stays[b.Value] {
+			b.Value = ""
+		}
+		switch {
+		case b.Value == "" && rest >= 0 && out[rest].Start.Equal(b.Start):
+			out[rest].Count += b.Count
+		case b.Value == "":
+			rest = len(out)
+			fallthrough
+		default:
+			out = append(out, b)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b audit.Bucket) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Value, b.Value))
+	})
+	return out
 }
 
 // statistics writes the question as SQL.
@@ -80,7 +125,8 @@ func statistics(q audit.StatsQuery) (string, []any, error) {
 		}
 		bounds = []string{"time >= toDateTime64({from:Int64}, 3, 'UTC')", "time < toDateTime64({to:Int64}, 3, 'UTC')", "has(within, {within:String})"}
 		if q.Stream == audit.Events {
-			bounds = append(bounds, "toStartOfHour(time) IN (SELECT hour FROM event_hours WHERE term IN (concat('node=', {within:String}), concat('within=', {within:String})))")
+			bounds = append(bounds, "toStartOfHour(time) IN (SELECT hour FROM event_hours WHERE term IN (concat('node=', {within:String}), concat('within=', {within:String}))"+
+				" AND hour >= toDateTime({from:Int64}, 'UTC') AND hour < toDateTime({to:Int64}, 'UTC'))")
 		}
 	case r.scoped:
 		bounds = append(bounds, "scope = {within:String}")
@@ -92,7 +138,7 @@ func statistics(q audit.StatsQuery) (string, []any, error) {
 	value := "''"
 	if q.By != "" {
 		value = "toString(c." + q.By + ")"
-		if q.Top > 0 {
+		if q.Top > 0 && scoped(q.Within) {
 			sum, _, _ := strings.Cut(sums, ",")
 			value = "if(" + value + " IN (SELECT " + value + " AS v" + source + " GROUP BY v ORDER BY " + sum + " DESC, v LIMIT {top:UInt64}), " + value + ", '')"
 			args = append(args, clickhouse.Named("top", uint64(q.Top)))

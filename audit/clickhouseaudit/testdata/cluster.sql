@@ -357,7 +357,7 @@ CREATE TABLE IF NOT EXISTS event_hours ON CLUSTER 'main' (
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/event_hours', '{replica}')
 ORDER BY (term, hour)
-TTL hour + toIntervalHour(1) + toIntervalDay(730)
+TTL hour + toIntervalDay(731)
 SETTINGS index_granularity = 1024, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, ttl_only_drop_parts = 0, merge_with_ttl_timeout = 86400, materialize_ttl_recalculate_only = 1
 COMMENT 'In which hours there are events of an actor, of a key, about a node or within one'
 ;
