@@ -58,9 +58,9 @@ func (a *app) auditExport(ctx context.Context, f auditFilter, accept, file strin
 	var out io.Writer = a.stdout
 	if file != "-" {
 		// In the same directory, so that the last step is a rename.
-		tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
-		if err != nil {
-			return err
+		tmp, terr := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // has mode 0600
+		if terr != nil {
+			return terr
 		}
 		defer func() {
 			if err == nil {

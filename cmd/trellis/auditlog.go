@@ -187,33 +187,34 @@ func (r *auditRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// auditTables are what tables show of a stream, and how wide the columns may
-// become: with what is between them 100 characters.
+// auditTables are what tables show of a stream, besides the time, and how wide
+// the columns may become; 0 is for what names a node, and takes what the
+// others leave.
 var auditTables = map[string]struct {
 	heads []string
 	most  []int
 	cells func(*auditRecord) []string
 }{
-	"events": {[]string{"TIME", "ACTOR", "ACTION", "NODE", "OUTCOME"}, []int{20, 21, 18, 26, 7}, func(r *auditRecord) []string {
+	"events": {[]string{"TIME", "ACTOR", "ACTION", "NODE", "OUTCOME"}, []int{20, 21, 18, 0, 7}, func(r *auditRecord) []string {
 		node := r.Node
 		if r.Other != "" {
 			node += ", " + r.Other
 		}
 		return []string{r.Actor, r.Action, node, r.Outcome}
 	}},
-	"decisions": {[]string{"TIME", "SUBJECT", "PERMISSION", "RESOURCE", "ANSWER"}, []int{20, 24, 18, 23, 7}, func(r *auditRecord) []string {
+	"decisions": {[]string{"TIME", "SUBJECT", "PERMISSION", "RESOURCE", "ANSWER"}, []int{20, 24, 18, 0, 7}, func(r *auditRecord) []string {
 		return []string{r.Subject, r.Permission, r.Resource, r.Answer}
 	}},
-	"requests": {[]string{"TIME", "ACTOR", "REQUEST", "MS", "STATUS"}, []int{20, 24, 35, 7, 6}, func(r *auditRecord) []string {
+	"requests": {[]string{"TIME", "ACTOR", "REQUEST", "MS", "STATUS"}, []int{20, 24, 0, 7, 6}, func(r *auditRecord) []string {
 		return []string{r.Actor, r.Method + " " + r.Route, strconv.FormatFloat(float64(r.Latency)/1000, 'f', 1, 64), string(r.Status)}
 	}},
-	"mails": {[]string{"TIME", "DOMAIN", "TEMPLATE", "NODE", "STATUS"}, []int{20, 24, 18, 23, 7}, func(r *auditRecord) []string {
+	"mails": {[]string{"TIME", "DOMAIN", "TEMPLATE", "NODE", "STATUS"}, []int{20, 24, 18, 0, 7}, func(r *auditRecord) []string {
 		return []string{r.Domain, r.Template, r.Node, strings.Trim(string(r.Status), `"`)}
 	}},
-	"factors": {[]string{"TIME", "SUBJECT", "KIND", "ADDRESS", "OUTCOME"}, []int{20, 26, 11, 28, 7}, func(r *auditRecord) []string {
+	"factors": {[]string{"TIME", "SUBJECT", "KIND", "ADDRESS", "OUTCOME"}, []int{20, 26, 11, 0, 7}, func(r *auditRecord) []string {
 		return []string{r.Subject, r.Kind, r.Address, r.Outcome}
 	}},
-	"limits": {[]string{"TIME", "IDENTIFIER", "RULE", "ROUTE", "BLOCKED"}, []int{20, 24, 14, 27, 7}, func(r *auditRecord) []string {
+	"limits": {[]string{"TIME", "IDENTIFIER", "RULE", "ROUTE", "BLOCKED"}, []int{20, 24, 14, 0, 7}, func(r *auditRecord) []string {
 		return []string{r.Identifier, r.Rule, r.Route, strconv.FormatInt(r.Blocked, 10)}
 	}},
 }

@@ -15,18 +15,15 @@ type auditPrinter struct {
 	a      *app
 	stream string
 	heads  []string
-	most   []int // 0: any width
+	most   []int // 0: what is left of the line
+	wide   bool
 	widths []int
 	seen   int
 }
 
 func (a *app) auditPrinter(stream string, wide bool) *auditPrinter {
 	t := auditTables[stream]
-	p := &auditPrinter{a: a, stream: stream, heads: t.heads, most: t.most}
-	if wide {
-		p.most = make([]int, len(t.heads))
-	}
-	return p
+	return &auditPrinter{a: a, stream: stream, heads: t.heads, most: t.most, wide: wide}
 }
 
 // print writes records in their order.
@@ -53,12 +50,7 @@ func (p *auditPrinter) print(page []auditRecord) error {
 		r := &page[i]
 		rows = append(rows, append([]string{r.Time.UTC().Format(time.RFC3339)}, auditTables[p.stream].cells(r)...))
 	}
-	for _, r := range rows {
-		for i := range r {
-			r[i] = cut(printable(r[i]), p.most[i])
-			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(r[i]))
-		}
-	}
+	p.fit(rows)
 	var b strings.Builder
 	for _, r := range rows {
 		b.Reset()
@@ -73,6 +65,53 @@ func (p *auditPrinter) print(page []auditRecord) error {
 		}
 	}
 	return nil
+}
+
+// lineWidth is how wide a table becomes.
+const lineWidth = 100
+
+// fit makes the cells of rows fit to be shown, and the columns wide enough.
+func (p *auditPrinter) fit(rows [][]string) {
+	left, flexible := lineWidth-2*(len(p.most)-1), 0
+	for i, most := range p.most {
+		if most == 0 {
+			flexible = i
+		}
+		for _, r := range rows {
+			r[i] = printable(r[i])
+			if most > 0 && !p.wide {
+				r[i] = cut(r[i], most)
+			}
+			if most > 0 || p.wide {
+				p.widths[i] = max(p.widths[i], utf8.RuneCountInString(r[i]))
+			}
+		}
+		if most > 0 {
+			left -= p.widths[i]
+		}
+	}
+	if p.wide {
+		return
+	}
+	// A column that has become wider before leaves less for this one.
+	p.widths[flexible] = min(p.widths[flexible], left)
+	for _, r := range rows {
+		r[flexible] = cutNames(r[flexible], left)
+		p.widths[flexible] = max(p.widths[flexible], utf8.RuneCountInString(r[flexible]))
+	}
+}
+
+// cutNames is cut for one name, or for two with a comma between, each of which
+// gets what the other leaves.
+func cutNames(s string, n int) string {
+	a, b, two := strings.Cut(s, ", ")
+	if !two || utf8.RuneCountInString(s) <= n {
+		return cut(s, n)
+	}
+	n -= 2
+	na, nb := utf8.RuneCountInString(a), utf8.RuneCountInString(b)
+	nb = min(nb, max(n/2, n-na))
+	return cut(a, n-nb) + ", " + cut(b, nb)
 }
 
 // end says so if there was nothing.
@@ -95,10 +134,10 @@ func printable(s string) string {
 	}, s)
 }
 
-// cut shortens s to n characters, if n is not 0, by its middle: of an id the
+// cut shortens s to n characters by its middle: of an id the
 // type before and the last digits after it say most.
 func cut(s string, n int) string {
-	if n == 0 || utf8.RuneCountInString(s) <= n {
+	if utf8.RuneCountInString(s) <= n {
 		return s
 	}
 	r := []rune(s)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,8 +17,11 @@ const (
 	// tailEvery is how often tail -f asks.
 	tailEvery = time.Second
 	// tailOverlap is how far before the newest record tail -f looks again: records
-	// of several servers arrive a little out of order.
-	tailOverlap = 30 * time.Second
+	// of several servers arrive a little out of order. Now and then, every
+	// deepEvery questions, it looks tailDeep back.
+	tailOverlap = 5 * time.Second
+	tailDeep    = time.Minute
+	deepEvery   = 20
 )
 
 func (a *app) auditTailCommand() *cobra.Command {
@@ -31,7 +33,7 @@ func (a *app) auditTailCommand() *cobra.Command {
 		Long: `Print the newest records, the newest last. With -f, go on with those that
 arrive, until interrupted; the questions that it asks for that are not shown.
 A record is there about a second after what it tells of. What one of several
-servers delivers more than 30 seconds after the others, because it could not
+servers delivers more than a minute after the others, because it could not
 before, is not shown: query finds it.`,
 		Example: "  trellis audit tail -f\n  trellis audit tail -f --stream decisions --where answer=denied",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -45,8 +47,12 @@ before, is not shown: query finds it.`,
 			defer cl.Close()
 			cl.RequestIDs = "tail-" + rand.Text() + "-"
 			t := &tail{cl: cl, filter: f, p: a.auditPrinter(f.stream, wide), seen: map[place]time.Time{}}
-			if err := t.begin(c.Context(), lines); err != nil || !follow {
-				return errors.Join(err, t.p.end())
+			err = t.begin(c.Context(), lines, follow)
+			if err == nil && !follow {
+				err = t.p.end()
+			}
+			if err != nil || !follow {
+				return err
 			}
 			err = t.follow(c.Context(), tailEvery)
 			if c.Context().Err() != nil {
@@ -74,13 +80,14 @@ type tail struct {
 	filter auditFilter
 	p      *auditPrinter
 	// newest is the time of the newest record, seen what has been read of the
-	// time since tailOverlap before it.
+	// time since tailDeep before it.
 	newest time.Time
 	seen   map[place]time.Time
+	asked  int
 }
 
-// begin prints the newest records.
-func (t *tail) begin(ctx context.Context, lines int) error {
+// begin prints the newest records and, if they are to be followed, notes what is before them.
+func (t *tail) begin(ctx context.Context, lines int, follow bool) error {
 	q, err := t.filter.query(time.Now())
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (t *tail) begin(ctx context.Context, lines int) error {
 	for _, r := range all {
 		t.seen[place{r.Writer, r.Seq}] = r.Time
 	}
-	if err := t.show(all); err != nil {
+	if err := t.show(all); err != nil || !follow {
 		return err
 	}
 	fresh, err := t.read(ctx)
@@ -123,15 +130,19 @@ func (t *tail) follow(ctx context.Context, every time.Duration) error {
 	return ctx.Err()
 }
 
-// read returns what is not seen yet since tailOverlap before the newest
-// record, newest first, and notes it as seen.
+// read returns what is not seen yet of the time before the newest record and
+// since, newest first, and notes it as seen.
 func (t *tail) read(ctx context.Context) (fresh []auditRecord, err error) {
 	q, err := t.filter.query(time.Now())
 	if err != nil {
 		return nil, err
 	}
+	overlap := tailOverlap
+	if t.asked++; t.asked%deepEvery == 0 {
+		overlap = tailDeep
+	}
 	if !t.newest.IsZero() {
-		q.Set("from", formatTime(t.newest.Add(-tailOverlap)))
+		q.Set("from", formatTime(t.newest.Add(-overlap)))
 	}
 	err = auditRecords(ctx, t.cl, t.filter.path(), q, 0, func(page []auditRecord) error {
 		for _, r := range page {
@@ -148,7 +159,7 @@ func (t *tail) read(ctx context.Context) (fresh []auditRecord, err error) {
 		return nil
 	})
 	for k, at := range t.seen {
-		if at.Before(t.newest.Add(-2 * tailOverlap)) {
+		if at.Before(t.newest.Add(-2 * tailDeep)) {
 			delete(t.seen, k)
 		}
 	}

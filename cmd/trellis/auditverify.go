@@ -36,7 +36,8 @@ type verification struct {
 		Time   time.Time `json:"time"`
 		Detail string    `json:"detail"`
 	} `json:"faults"`
-	Total int64 `json:"total"`
+	Total     int64 `json:"total"`
+	EndsKnown bool  `json:"ends_known"`
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {
@@ -108,6 +109,9 @@ func (a *app) printVerification(v *verification) error {
 			return err
 		}
 		fmt.Fprintln(a.stdout)
+	}
+	if !v.EndsKnown {
+		fmt.Fprintln(a.stdout, "Records are on their way: whether the newest of this server's are there was not looked at.")
 	}
 	if v.Total == 0 {
 		_, err := fmt.Fprintf(a.stdout, "intact: %s in %s\n", plural(v.Records, "record"), plural(int64(len(v.Chains)), "chain"))
