@@ -232,12 +232,20 @@ func (l *Log) newLap(size int) *lap {
 		l.free = l.free[:n-1]
 		return lp
 	}
+	if b := l.spare; size <= cap(b) {
+		l.spare = nil
+		return &lap{buf: b[:headRoom]}
+	}
 	return &lap{buf: make([]byte, headRoom, max(size, frontSize))}
 }
 
 func (l *Log) release(lp *lap) {
 	if lp.front {
-		l.free = append(l.free, lp.buf[:0])
+		if !l.frontless {
+			l.free = append(l.free, lp.buf[:0])
+		}
+	} else if cap(lp.buf) == frontSize {
+		l.spare = lp.buf[:0]
 	}
 }
 
@@ -284,17 +292,15 @@ func (l *Log) link(lp *lap, e *recorder) {
 // giveUpFronts goes on without them. The caller holds mu.
 func (l *Log) giveUpFronts() {
 	l.opts.Logger.Error("the front of the audit spool is gone: every record is written at once from now on")
-	l.free = nil
-	for _, lp := range []*lap{l.current, l.draining} {
-		if lp != nil {
-			lp.front = false // and so does not come back to free
-		}
+	l.free, l.frontless = nil, true
+	lp := l.current
+	if !lp.front {
+		return
 	}
 	// What it had is to be written, if it can still be read.
-	lp := l.current
 	buf := make([]byte, len(lp.buf), frontSize)
 	if guarded(func() { copy(buf, lp.buf) }) {
-		lp.buf = buf
+		lp.buf, lp.front = buf, false
 		return
 	}
 	l.lose(lp)

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,15 +36,22 @@ func mapFront(name string) (b []byte, err error) {
 	}
 	b, err = syscall.Mmap(int(f.Fd()), 0, frontSize, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("mapping %s: %w", name, err)
+		return nil, fmt.Errorf("%w %s: %w", errMapping, name, err)
 	}
 	return b, nil
 }
 
-// mapFronts maps those of the spool.
+var errMapping = errors.New("mapping")
+
+// mapFronts maps those of the spool. Where files cannot be mapped it has none.
 func (s *spool) mapFronts() error {
 	for i := range fronts {
 		b, err := mapFront(frontName(s.dir, i))
+		if errors.Is(err, errMapping) {
+			s.logger.Warn("the audit spool has no front: every record is written at once", "error", err)
+			s.unmapFronts()
+			return nil
+		}
 		if err != nil {
 			return err
 		}

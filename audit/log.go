@@ -49,23 +49,25 @@ type Log struct {
 
 	// mu guards what follows. It is held while records are linked and put down,
 	// never while anything is written to a file.
-	mu       sync.Mutex
-	chain    *Chain
-	heads    places // of all records taken, also those not written to the spool yet
-	current  *lap   // being filled
-	draining *lap   // full, or being written; nil if there is none
-	free     [][]byte
-	unsynced []*lap        // written, and waited for until they are on disk
-	room     chan struct{} // closed when draining is written; nil if nobody waits
-	waiting  int           // callers of Append that wait for anything
-	alone    chan struct{} // closed when a closed log has nobody waiting
-	closed   bool
-	failure  error // of the last write, nil if it did not fail
-	sendErr  error // of the last delivery
-	dropped  int64
-	damaged  int64
-	refused  int64
-	adopted  *spool // being shipped
+	mu        sync.Mutex
+	chain     *Chain
+	heads     places        // of all records taken, also those not written to the spool yet
+	current   *lap          // being filled
+	draining  *lap          // full, or being written; nil if there is none
+	free      [][]byte      // fronts
+	spare     []byte        // the memory of a lap without one
+	frontless bool          // the fronts were given up
+	unsynced  []*lap        // written, and waited for until they are on disk
+	room      chan struct{} // closed when draining is written; nil if nobody waits
+	waiting   int           // callers of Append that wait for anything
+	alone     chan struct{} // closed when a closed log has nobody waiting
+	closed    bool
+	failure   error // of the last write, nil if it did not fail
+	sendErr   error // of the last delivery
+	dropped   int64
+	damaged   int64
+	refused   int64
+	adopted   *spool // being shipped
 
 	drain sync.Mutex // held by who writes to the spool
 	// Signals, with room for one.
