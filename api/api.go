@@ -107,7 +107,7 @@ type server struct {
 	clients *clients
 	sample  *sampler
 	used    lastUses
-	memory  remembered
+	told    *memo[asked, facts]
 	// verifying keeps two callers from reading the whole audit log at once.
 	verifying sync.Mutex
 	token     atomic.Pointer[revisionToken]
@@ -148,7 +148,7 @@ func newServer(d Deps, o Options) (*server, error) {
 	if d.Audit != nil && d.Sink == nil {
 		return nil, errors.New("api: an audit log needs a sink")
 	}
-	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), memory: newRemembered()}
+	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), told: newMemo[asked, facts](8192)}
 	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
 	var err error
 	if s.metrics, err = newMetrics(d.Registry); err != nil {

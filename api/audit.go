@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"math"
 	"net/http"
 	"strings"
@@ -32,7 +33,7 @@ type recording struct {
 	done    bool            // nothing more is recorded of the request
 
 	address, agent string
-	told           bool // the two above are known
+	located        bool // the two above are known
 	self           string
 }
 
@@ -51,8 +52,8 @@ func (c *call) collect(at audit.Level, r audit.Record) {
 
 // origin tells where the request came from.
 func (c *call) origin() (address, agentName string) {
-	if !c.told {
-		c.address, c.agent, c.told = c.clients.address(c.r), agent(c.r.Header), true
+	if !c.located {
+		c.address, c.agent, c.located = c.clients.address(c.r), agent(c.r.Header), true
 	}
 	return c.address, c.agent
 }
@@ -160,43 +161,10 @@ func name(r graph.Ref) string {
 // maxWithin limits how many nodes above a node are recorded with it.
 const maxWithin = 32
 
-// remembered is what is recorded again and again. It holds for a
-// revision, so that a change of the graph forgets it.
-type remembered struct {
-	within *memo[place, []string]
-	paths  *memo[asked, pathTold]
-}
-
-type place struct {
-	at   graph.Revision
-	node graph.Ref
-}
-
-type asked struct {
-	at         graph.Revision
-	subject    graph.Ref
-	permission string
-	resource   graph.Ref
-}
-
-// pathTold is a path in words, and until when it holds, in Unix milliseconds.
-type pathTold struct {
-	words string
-	until int64
-}
-
-func newRemembered() remembered {
-	return remembered{newMemo[place, []string](2048), newMemo[asked, pathTold](2048)}
-}
-
 // around returns the node and those above it, nearest first, without the root.
 func (c *call) around(r graph.Ref) []string {
 	if r.IsZero() || r == graph.Root {
 		return nil
-	}
-	k := place{c.view.Revision(), r}
-	if out, ok := c.memory.within.get(k); ok {
-		return out
 	}
 	out := append(make([]string, 0, 4), r.String())
 	for _, a := range c.view.Ancestors(r) {
@@ -204,25 +172,50 @@ func (c *call) around(r graph.Ref) []string {
 			out = append(out, a.String())
 		}
 	}
-	c.memory.within.put(k, out)
 	return out
 }
 
-// wayOf says in words what allows what is allowed.
-func (c *call) wayOf(q *Question) string {
+// asked is a question at a revision: a change of the graph makes it another one.
+type asked struct {
+	at         graph.Revision
+	subject    graph.Ref
+	permission string
+	resource   graph.Ref
+}
+
+func (a asked) hash(seed maphash.Seed) uint64 {
+	return maphash.String(seed, a.resource.ID)*31 + maphash.String(seed, a.subject.ID) + uint64(len(a.permission))
+}
+
+// facts are what is recorded again and again of a question.
+type facts struct {
+	subject, resource string
+	within            []string
+	path              string // in words, of what was allowed
+	until             int64  // when the path ends, in Unix milliseconds
+}
+
+// facts returns those of the question, with the path if it is wanted.
+func (c *call) facts(q *Question, path bool) facts {
 	k, now := asked{c.view.Revision(), q.Subject, q.Permission, q.Resource}, c.now.UnixMilli()
-	if p, ok := c.memory.paths.get(k); ok && now < p.until {
-		return p.words
+	f, ok := c.told.get(k)
+	if ok && (!path || now < f.until) {
+		return f
 	}
-	hops := c.view.Explain(q.Subject, q.Permission, q.Resource, c.now).Path
-	p := pathTold{story(steps(hops)), math.MaxInt64}
-	for _, h := range hops {
-		if h.Expires != 0 {
-			p.until = min(p.until, h.Expires)
+	if !ok {
+		f = facts{subject: q.Subject.String(), resource: q.Resource.String(), within: c.around(q.Resource)}
+	}
+	if path {
+		hops := c.view.Explain(q.Subject, q.Permission, q.Resource, c.now).Path
+		f.path, f.until = story(steps(hops)), math.MaxInt64
+		for _, h := range hops {
+			if h.Expires != 0 {
+				f.until = min(f.until, h.Expires)
+			}
 		}
 	}
-	c.memory.paths.put(k, p)
-	return p.words
+	c.told.put(k, f)
+	return f
 }
 
 // decided records the answer to a question about a permission: every no, and a
@@ -231,21 +224,20 @@ func (c *call) decided(question string, q *Question, allowed bool) {
 	if c.answered++; !c.audits() {
 		return
 	}
-	subject := c.who()
-	if q.Subject != c.caller.Subject {
-		subject = q.Subject.String()
-	}
-	d := &audit.Decision{Question: question, Subject: subject, Permission: q.Permission, Answer: audit.Refused, Weight: 1}
-	at := audit.Must
+	weight := int64(1)
 	if allowed {
-		weight, chosen := c.sample.next()
-		if !chosen {
+		var chosen bool
+		if weight, chosen = c.sample.next(); !chosen {
 			return
 		}
-		at, d.Answer, d.Weight = audit.Note, audit.Allowed, weight
-		d.Path = c.wayOf(q)
 	}
-	c.decision(at, d, q.Resource)
+	f := c.facts(q, allowed)
+	d := &audit.Decision{Question: question, Subject: f.subject, Permission: q.Permission, Resource: f.resource, Within: f.within, Answer: audit.Refused, Weight: weight}
+	at := audit.Must
+	if allowed {
+		at, d.Answer, d.Path = audit.Note, audit.Allowed, f.path
+	}
+	c.decision(at, d)
 }
 
 // listed records that a list was asked for.
@@ -253,17 +245,12 @@ func (c *call) listed(d audit.Decision, resource graph.Ref) {
 	if !c.audits() {
 		return
 	}
-	d.Answer, d.Weight = audit.Listed, 1
-	c.decision(audit.Note, &d, resource)
+	d.Answer, d.Weight, d.Within = audit.Listed, 1, c.around(resource)
+	c.decision(audit.Note, &d)
 }
 
-func (c *call) decision(at audit.Level, d *audit.Decision, resource graph.Ref) {
-	d.Actor, d.Key, d.RequestID, d.Revision, d.Within = c.who(), c.caller.Key, c.id, int64(c.view.Revision()), c.around(resource)
-	if len(d.Within) > 0 {
-		d.Resource = d.Within[0]
-	} else if d.Resource == "" {
-		d.Resource = name(resource)
-	}
+func (c *call) decision(at audit.Level, d *audit.Decision) {
+	d.Actor, d.Key, d.RequestID, d.Revision = c.who(), c.caller.Key, c.id, int64(c.view.Revision())
 	d.Address, _ = c.origin()
 	c.collect(at, d)
 }

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/parquet-go/parquet-go"
@@ -120,7 +119,7 @@ func newTable(s audit.Stream, w io.Writer) exporter {
 
 func (x *sheet) record(r audit.Record) error {
 	h := r.Meta()
-	x.row = append(x.row[:0], h.Time.UTC().Format(time.RFC3339Nano), safeCell(h.Writer), strconv.FormatUint(h.Seq, 10), h.Hash.String())
+	x.row = append(x.row[:0], h.Time.UTC().Format(timeLayout), safeCell(h.Writer), strconv.FormatUint(h.Seq, 10), h.Hash.String())
 	r.Walk(x)
 	return x.w.Write(x.row)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,7 +14,7 @@ import (
 func appendRecord(b []byte, r audit.Record) []byte {
 	h := r.Meta()
 	b = append(b, `{"time":"`...)
-	b = h.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = h.Time.UTC().AppendFormat(b, timeLayout)
 	b = append(b, '"')
 	w := jsonFields{append(b, `,"writer":`...)}
 	w.quote(h.Writer)
@@ -81,6 +80,9 @@ func b2i(b bool) int {
 	}
 	return 0
 }
+
+// timeLayout has milliseconds always, so that times as text are in order too.
+const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
 // recordList stands, in the table, for a page of records of the stream.
 type recordList audit.Stream

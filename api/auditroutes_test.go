@@ -103,7 +103,7 @@ func plainRow(w *world, r row) row {
 		s, isText := v.(string)
 		switch {
 		case name == "time" && !isText:
-			v = time.UnixMilli(v.(int64)).UTC().Format(time.RFC3339Nano)
+			v = time.UnixMilli(v.(int64)).UTC().Format("2006-01-02T15:04:05.000Z")
 		case slices.Contains([]string{"seq", "revision", "status", "latency", "weight", "bytes_in", "bytes_out"}, name):
 			n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
 			must(w.t, err)

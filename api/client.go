@@ -1,6 +1,7 @@
 package api
 
 import (
+	"hash/maphash"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -19,8 +20,13 @@ type clients struct {
 
 	// seen remembers the peers of open connections, so that a connection's
 	// address is read once and not with each request.
-	seen *memo[string, peer]
+	seen *memo[remote, peer]
 }
+
+// remote is a peer as net/http writes it.
+type remote string
+
+func (r remote) hash(seed maphash.Seed) uint64 { return maphash.String(seed, string(r)) }
 
 // peer is the other end of a connection.
 type peer struct {
@@ -30,7 +36,7 @@ type peer struct {
 }
 
 func newClients(o Options) *clients {
-	return &clients{addresses: o.Addresses, trusted: o.TrustedProxies, header: http.CanonicalHeaderKey(o.ForwardedHeader), seen: newMemo[string, peer](1024)}
+	return &clients{addresses: o.Addresses, trusted: o.TrustedProxies, header: http.CanonicalHeaderKey(o.ForwardedHeader), seen: newMemo[remote, peer](1024)}
 }
 
 // address returns what is kept of the client's address: that of the peer, or,
@@ -47,16 +53,16 @@ func (cs *clients) address(r *http.Request) string {
 }
 
 // peer reads what net/http says of the other end.
-func (cs *clients) peer(remote string) peer {
-	p, ok := cs.seen.get(remote)
+func (cs *clients) peer(addr string) peer {
+	p, ok := cs.seen.get(remote(addr))
 	if ok {
 		return p
 	}
-	if a, err := netip.ParseAddrPort(remote); err == nil {
+	if a, err := netip.ParseAddrPort(addr); err == nil {
 		p.ip = plainIP(a.Addr())
 	}
 	p.kept, p.trusted = cs.addresses.Keep(p.ip), cs.trusts(p.ip)
-	cs.seen.put(remote, p)
+	cs.seen.put(remote(addr), p)
 	return p
 }
 
