@@ -41,6 +41,8 @@ func (s *Sink) read(ctx context.Context, query string, args []any, each func(sca
 func (s *Sink) records(ctx context.Context, stream audit.Stream, query string, args []any) ([]audit.Record, error) {
 	var all []audit.Record
 	var t target
+	// Fetching the other columns afterwards takes a quarter longer, measured on pages.
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"query_plan_optimize_lazy_materialization": 0}))
 	err := s.read(ctx, query, args, func(scan scanner) error {
 		r := audit.New(stream)
 		h := r.Meta()
