@@ -9,6 +9,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -50,6 +51,8 @@ type Deps struct {
 	Sink audit.Reader
 	// Changes brings the changes of the graph to the sink; optional.
 	Changes AuditFollower
+	// Anchors remember the ends of chains outside the sink; optional.
+	Anchors AuditAnchors
 	// Registry takes the metrics and is what /metrics shows; a new one if nil.
 	Registry *prometheus.Registry
 }
@@ -60,6 +63,11 @@ type AuditFollower interface {
 	State() audit.State
 	// Heads returns the last links that this process has delivered.
 	Heads() map[audit.Stream]audit.Link
+}
+
+// AuditAnchors remember how far the chains of the audit log had come; *trail.Anchors do.
+type AuditAnchors interface {
+	Kept(ctx context.Context) ([]audit.KnownLink, error)
 }
 
 // Options tune the API. The zero value is good.

@@ -103,7 +103,7 @@ func auditStatsRoutes() []route {
 			query: append(append([]param{stream}, buckets()...), slices.Concat([]param{word("by", "Count each value of this field", allDimensions()...), within, top()}, dimensionFilters())...),
 			out:   AuditStats{}, handle: auditStats},
 		{method: get, path: "/audit/verification", id: "verifyAudit", tag: "audit", summary: "Find out whether the audit log was tampered with",
-			doc:   "Reads every record. Each server knows the ends of its own chains, so that it also finds when the newest records of these were removed. " + readEvent,
+			doc:   "Reads every record. Each server knows the ends of its own chains, and the graph remembers those of all as they were in the last hour, so that it is also found when the newest records were removed. " + readEvent,
 			needs: need{permission: identity.ReadAudit, on: "platform:root", ref: onRoot},
 			query: []param{word("stream", "Only this stream", streamNames()...), text("writer", "Only the chains of this writer", 200)}, out: AuditVerification{}, unlimited: true, handle: verifyAudit},
 		{method: get, path: "/api-keys/{id}/usage", id: "readApiKeyUsage", tag: "API keys", summary: "Tell what an API key was used for",
@@ -328,7 +328,7 @@ func verifyAudit(c *call) error {
 // endsTime is how long verifying waits for what is on its way.
 const endsTime = 5 * time.Second
 
-// ends returns the last links of this process's chains; false if they are not
+// ends returns the last links of this process's chains, and those that the graph remembers; false if they are not
 // known to be in the sink. It fails if the sink is away.
 func (c *call) ends() ([]audit.KnownLink, bool, error) {
 	ctx, cancel := context.WithTimeout(c.ctx(), endsTime)
@@ -345,10 +345,15 @@ func (c *call) ends() ([]audit.KnownLink, bool, error) {
 	if c.Changes != nil {
 		add(c.Changes.Heads())
 	}
+	known := true
+	if c.Anchors != nil {
+		kept, err := c.Anchors.Kept(ctx)
+		out, known = append(out, kept...), err == nil
+	}
 	heads := c.Audit.Heads()
 	if c.Audit.Flush(ctx) != nil {
 		return out, false, nil
 	}
 	add(heads)
-	return out, true, nil
+	return out, known, nil
 }
