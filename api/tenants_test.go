@@ -2,10 +2,13 @@ package api_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"trellis/api"
+	"trellis/audit"
 	"trellis/graph"
 )
 
@@ -77,17 +80,44 @@ func (w *world) twoTenants() (key string) {
 }
 
 func TestWhatBelongsToAnotherOrganizationIsNotThere(t *testing.T) {
-	w := newWorld(t, api.Options{})
+	w := audited(t, api.Options{}, &auditing{})
 	key := w.twoTenants()
 	head := w.head()
+	asked := map[string]scenario{}
 	for _, as := range []string{"acme-owner", "nobody"} {
-		for _, s := range hiddenFrom("other", key) {
-			s.as = as
+		for i, s := range hiddenFrom("other", key) {
+			id := fmt.Sprint(as, "-", i)
+			s.as, s.header = as, append(s.header, "X-Request-Id", id)
 			w.run([]scenario{s})
 			if w.head() != head {
 				t.Fatalf("%s %s as %s wrote something", s.method, s.path, as)
 			}
+			asked[id] = s
 		}
+	}
+	// Each is in the log, for the auditor of the other organization if it was
+	// about that, and never for the caller's own.
+	w.flush()
+	about := 0
+	for id, s := range asked {
+		events := w.records(audit.Events, "request_id", id)
+		if len(events) != 1 {
+			t.Errorf("%s %s as %s left %d events", s.method, s.path, s.as, len(events))
+			continue
+		}
+		e := events[0].(*audit.Event)
+		if e.Actor != "user:"+s.as || e.Outcome == audit.Success || !strings.Contains(e.Action, ":") || e.Node == "" || e.Reason == "" || slices.Contains(e.Within, "organization:acme") {
+			t.Errorf("%s %s %s: %+v", s.method, s.path, s.body, e)
+		}
+		if slices.Contains(e.Within, "organization:other") {
+			about++
+		}
+		if decided := w.records(audit.Decisions, "request_id", id); len(decided) > 0 {
+			t.Errorf("%s %s as %s: %v was decided, but not answered", s.method, s.path, s.as, decided)
+		}
+	}
+	if about < len(asked)/3 {
+		t.Errorf("%d of %d are for the auditor of the other organization", about, len(asked))
 	}
 	// Lists are short instead.
 	for path, want := range map[string]string{
