@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -61,6 +62,7 @@ type Sink struct {
 	preparing chan struct{} // holds a token while nobody prepares the tables
 	mu        sync.Mutex
 	prepared  bool
+	transport *http.Transport // of HTTP, once there is a connection
 }
 
 // Open returns a sink for the database at the URL; the database must exist.
@@ -99,6 +101,7 @@ func Open(rawURL string, o Options) (*Sink, error) {
 	}
 	s.gate.idle = sync.NewCond(&s.gate.mu)
 	s.preparing <- struct{}{}
+	opt.TransportFunc = s.share
 	if s.conn, err = clickhouse.Open(opt); err != nil {
 		return nil, errors.New("clickhouseaudit: " + s.hide(err.Error()))
 	}
@@ -149,12 +152,30 @@ func parse(rawURL string) (*clickhouse.Options, error) {
 	return opt, nil
 }
 
+// share gives all connections one HTTP transport. The driver would make one for
+// each, and forget it with its open socket where the server refuses the login.
+func (s *Sink) share(t *http.Transport) (http.RoundTripper, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.transport == nil {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = s.opts.MaxConns, s.opts.MaxConns, 90*time.Second
+		s.transport = t
+	}
+	return s.transport, nil
+}
+
 // Close implements audit.Sink.
 func (s *Sink) Close() error {
 	if !s.gate.close() {
 		return nil
 	}
-	return s.conn.Close()
+	err := s.conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
+	}
+	return err
 }
 
 // Sweep implements audit.Sink: ClickHouse removes by itself what is past its
