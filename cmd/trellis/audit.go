@@ -86,11 +86,6 @@ func (u *auditing) upkeep(ctx context.Context, now time.Time) (removed int) {
 	if err != nil {
 		u.out.Warn("old audit records could not be cleared away", "error", err)
 	}
-	u.remember(ctx)
-	return removed
-}
-
-func (u *auditing) remember(ctx context.Context) {
 	cut, err := u.anchors.Keep(ctx, u.sink)
 	if err != nil {
 		u.out.Warn("how far the audit log has come could not be remembered", "error", err)
@@ -98,6 +93,7 @@ func (u *auditing) remember(ctx context.Context) {
 	for _, l := range cut {
 		u.out.Error("the end of a chain of audit records is gone: somebody removed it", "stream", l.Stream, "writer", l.Writer, "number", l.Seq)
 	}
+	return removed
 }
 
 const (
@@ -120,7 +116,6 @@ func (u *auditing) Close() error {
 		if err := errors.Join(u.changes.Flush(ctx), u.log.Flush(ctx)); err != nil {
 			u.out.Warn("not everything has reached the audit log; the rest follows after the next start", "error", err)
 		}
-		u.remember(ctx)
 		u.stop()
 		u.tasks.Wait()
 	}
