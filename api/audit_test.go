@@ -209,7 +209,8 @@ func (a *auditing) fill(t *testing.T) {
 	e := func() audit.Record { return &audit.Event{Reason: strings.Repeat("x", 4000)} }
 	// What is on its way to the disk may count for a moment, and then no more.
 	waitFor(t, "a full spool", func() bool {
-		for a.log.Append(context.Background(), audit.Must, e(), e(), e(), e()) == nil { //nolint:revive // until it is full
+		for a.log.Append(context.Background(), audit.Must, e(), e(), e(), e()) == nil {
+			continue
 		}
 		return a.log.State().Bytes >= a.limit
 	})

@@ -34,6 +34,7 @@ func (w *jsonFields) name(n string) {
 	w.b = append(append(append(w.b, `,"`...), n...), `":`...)
 }
 
+// Text implements audit.Visitor.
 func (w *jsonFields) Text(n string, v *string) {
 	if *v == "" {
 		return
@@ -49,8 +50,10 @@ func (w *jsonFields) Text(n string, v *string) {
 // objects are the fields that hold JSON.
 var objects = map[string]bool{"before": true, "after": true}
 
+// Word implements audit.Visitor.
 func (w *jsonFields) Word(n string, v *string) { w.Text(n, v) }
 
+// Int implements audit.Visitor.
 func (w *jsonFields) Int(n string, v *int64) {
 	if *v == 0 && !always[n] {
 		return
@@ -62,6 +65,7 @@ func (w *jsonFields) Int(n string, v *int64) {
 // always are the numbers whose zero says something.
 var always = map[string]bool{"latency": true, "bytes_in": true, "bytes_out": true}
 
+// List implements audit.Visitor.
 func (w *jsonFields) List(n string, v *[]string) {
 	if len(*v) == 0 {
 		return
@@ -111,6 +115,7 @@ func recordSchema(s audit.Stream) *huma.Schema {
 
 type schemaFields struct{ s *huma.Schema }
 
+// Text implements audit.Visitor.
 func (v schemaFields) Text(n string, _ *string) {
 	s := &huma.Schema{Type: huma.TypeString, Description: fieldDocs[n], Enum: fieldEnums[n]}
 	if objects[n] {
@@ -119,12 +124,15 @@ func (v schemaFields) Text(n string, _ *string) {
 	v.s.Properties[n] = s
 }
 
+// Word implements audit.Visitor.
 func (v schemaFields) Word(n string, s *string) { v.Text(n, s) }
 
+// Int implements audit.Visitor.
 func (v schemaFields) Int(n string, _ *int64) {
 	v.s.Properties[n] = &huma.Schema{Type: huma.TypeInteger, Format: "int64", Description: fieldDocs[n]}
 }
 
+// List implements audit.Visitor.
 func (v schemaFields) List(n string, _ *[]string) {
 	v.s.Properties[n] = &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, Description: fieldDocs[n]}
 }
