@@ -9,9 +9,9 @@ import (
 type Level uint8
 
 const (
-	// Note: the record has left the process, so that killing it loses nothing;
-	// a failing machine may lose the last second. When the spool is full it is
-	// dropped and counted.
+	// Note is for what may be lost at worst: the record outlives the process,
+	// so that killing it loses nothing; a failing machine may lose the last
+	// second. When the spool is full it is dropped and counted.
 	Note Level = iota
 	// Must is like Note, but a full spool is ErrFull: the caller must not go on.
 	Must
@@ -19,8 +19,8 @@ const (
 	Sync
 )
 
-// ErrFull: the spool has reached its limit, or cannot be written to, and
-// what must be recorded cannot be.
+// ErrFull says that the spool has reached its limit, or cannot be written to,
+// and that what must be recorded cannot be.
 var ErrFull = errors.New("audit: the spool takes no more records")
 
 // State tells how far behind a source of records is.

@@ -31,7 +31,7 @@ type Match struct {
 	Value string
 }
 
-// About, as the field of a Match, finds the records that are about a node:
+// About as the field of a Match finds the records that are about a node:
 // events of which it is the Node or the Other, decisions of which it is the
 // Subject or the Resource.
 const About = "about"

@@ -36,9 +36,9 @@ type Batch struct {
 }
 
 var (
-	// ErrUnavailable: the sink cannot be reached, or not now.
+	// ErrUnavailable says that the sink cannot be reached, or not now.
 	ErrUnavailable = errors.New("audit: the sink is not available")
-	// ErrRefused: the sink will not take this batch, or answer this question, however often it is asked.
+	// ErrRefused says that the sink will not take this batch, or answer this question, however often it is asked.
 	ErrRefused = errors.New("audit: the sink refuses")
 )
 
