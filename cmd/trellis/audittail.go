@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -144,26 +147,35 @@ func (t *tail) read(ctx context.Context) (fresh []auditRecord, err error) {
 	if !t.newest.IsZero() {
 		q.Set("from", formatTime(t.newest.Add(-overlap)))
 	}
-	err = auditRecords(ctx, t.cl, t.filter.path(), q, 0, func(page []auditRecord) error {
-		for _, r := range page {
-			k := place{r.Writer, r.Seq}
-			if _, ok := t.seen[k]; ok {
-				continue
-			}
-			t.seen[k] = r.Time
-			if r.Time.After(t.newest) {
-				t.newest = r.Time
-			}
-			fresh = append(fresh, r)
+	// As one answer, and not by pages: there may be much of it.
+	body, err := t.cl.Open(ctx, t.filter.path(), q, exportTypes["ndjson"])
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	for d := json.NewDecoder(body); ; {
+		var r auditRecord
+		if err := d.Decode(&r); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("the answer broke off: %w", err)
 		}
-		return nil
-	})
+		k := place{r.Writer, r.Seq}
+		if _, ok := t.seen[k]; ok {
+			continue
+		}
+		t.seen[k] = r.Time
+		if r.Time.After(t.newest) {
+			t.newest = r.Time
+		}
+		fresh = append(fresh, r)
+	}
 	for k, at := range t.seen {
 		if at.Before(t.newest.Add(-2 * tailDeep)) {
 			delete(t.seen, k)
 		}
 	}
-	return fresh, err
+	return fresh, nil
 }
 
 // show prints records that come newest first, the newest last, without those

@@ -97,5 +97,10 @@ In another terminal:
   {{.Trellis}} can user:member-1501 repo:write
   curl -s "$TRELLIS_URL/api/v1/access/resources?subject=user:member-1501&permission=repo:write&type=repo" -H "Authorization: Bearer $TRELLIS_TOKEN"
 
+6. Who did what, and who was refused?
+  {{.Trellis}} audit query --about repo:kubernetes-sigs/kubespray
+  {{.Trellis}} audit tail --stream decisions
+  curl -s "$TRELLIS_URL/api/v1/audit/events?about=repo:kubernetes-sigs/kubespray&limit=3" -H "Authorization: Bearer $TRELLIS_TOKEN"
+
 The API is described at {{.URL}}/docs.
 `))
