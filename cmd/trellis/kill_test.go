@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +26,8 @@ type process struct {
 // startProcess starts the real program: the test binary under its name.
 func startProcess(t *testing.T, data string, env ...string) *process {
 	t.Helper()
+	_, err := os.Stat(filepath.Join(data, "graph.db"))
+	first := errors.Is(err, fs.ErrNotExist)
 	p := &process{}
 	p.stdout, p.stderr, p.data = &output{}, &output{}, data
 	// testscript.Main put the programs that the test binary stands in for on the PATH.
@@ -42,8 +47,12 @@ func startProcess(t *testing.T, data string, env ...string) *process {
 		t.Fatalf("the process did not start:\n%s", p.stderr)
 	}
 	p.url = urlLine.FindStringSubmatch(p.stderr.String())[1]
-	if m := tokenLine.FindStringSubmatch(p.stdout.String()); m != nil {
-		p.token = m[1]
+	if first {
+		// It was printed before, but the two outputs come by two pipes.
+		if !eventually(func() bool { return tokenLine.MatchString(p.stdout.String()) }) {
+			t.Fatalf("the first start printed no key:\n%s", p.stdout)
+		}
+		p.token = tokenLine.FindStringSubmatch(p.stdout.String())[1]
 	}
 	return p
 }
