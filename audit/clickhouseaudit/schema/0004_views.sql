@@ -14,7 +14,7 @@ SELECT
     request_id,
     address
 FROM audit_events
-WHERE outcome = 'success'
+WHERE outcome = 'success' AND revision > 0
 COMMENT 'Who changed what, with what it was before and after'
 ;
 

@@ -385,7 +385,7 @@ SELECT
     request_id,
     address
 FROM audit_events
-WHERE outcome = 'success'
+WHERE outcome = 'success' AND revision > 0
 COMMENT 'Who changed what, with what it was before and after'
 ;
 CREATE VIEW IF NOT EXISTS refusals ON CLUSTER 'main' AS
