@@ -244,7 +244,7 @@ func BenchmarkAuditedCheckOverHTTP(b *testing.B) {
 		idle bool
 	}{{"spool,allowed=0", 0, true}, {"spool,allowed=0.01", 0.01, true}, {"spool,allowed=1", 1, true}, {"delivered,allowed=1", 1, false}} {
 		b.Run(v.name, func(b *testing.B) {
-			const connections, requests, rounds = 16, 5_000, 9
+			const connections, requests, rounds = 16, 15_000, 7
 			o := api.Options{DecisionRate: v.rate}
 			with, without := fillBench(audited(b, o, &auditing{idle: v.idle, limit: 16 << 30, slow: true})), fillBench(newWorld(b, o))
 			a, c := client(connections), client(connections)
