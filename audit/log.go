@@ -24,6 +24,11 @@ type LogOptions struct {
 	BatchAge time.Duration
 	// SyncEvery is how often what did not ask for it is brought to disk; 1 s if 0.
 	SyncEvery time.Duration
+	// Rest is for a sink that works in this process: while records come in fast,
+	// the shipper rests after each delivery for that many times as long as it
+	// took, so that delivering does not take the processors from those who are
+	// recorded. It does not rest when half of the limit is used, nor during a Flush. 0 is never.
+	Rest float64
 	// Now is the clock of records without a time; time.Now if nil.
 	Now func() time.Time
 	// Logger is told of failures and losses; slog.Default() if nil.
@@ -68,6 +73,7 @@ type Log struct {
 	damaged   int64
 	refused   int64
 	adopted   *spool // being shipped
+	flushing  int    // calls of Flush
 
 	drain sync.Mutex // held by who writes to the spool
 	// Signals, with room for one.

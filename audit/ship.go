@@ -57,6 +57,13 @@ func (l *Log) Ship(ctx context.Context, sink Sink) {
 // Flush returns when everything appended before the call has been delivered,
 // or set aside. It does not deliver: Ship must be running.
 func (l *Log) Flush(ctx context.Context) error {
+	flushing := func(n int) {
+		l.mu.Lock()
+		l.flushing += n
+		l.mu.Unlock()
+	}
+	flushing(1)
+	defer flushing(-1)
 	for l.drainAll() != nil {
 		if !sleep(ctx, retryPause) {
 			return ctx.Err()
@@ -161,7 +168,12 @@ func (h *shipper) run(ctx context.Context, age time.Duration) {
 	for ctx.Err() == nil {
 		b, wait := h.spool.next(max(age, 0))
 		if b != nil {
+			began := time.Now()
+			count, _ := h.log.count()
 			h.ship(ctx, b)
+			if age >= 0 {
+				h.rest(ctx, time.Since(began), count)
+			}
 			continue
 		}
 		if age < 0 {
@@ -177,6 +189,39 @@ func (h *shipper) run(ctx context.Context, age time.Duration) {
 		case <-timer:
 		}
 	}
+}
+
+const (
+	// fast is from how many records a second on the shipper rests.
+	fast = 2000
+	// nap is how long it rests before it looks again whether it still should.
+	nap = 200 * time.Millisecond
+)
+
+// rest waits after a delivery that took some time, during which the log grew
+// from count; see LogOptions.Rest.
+func (h *shipper) rest(ctx context.Context, took time.Duration, count uint64) {
+	l := h.log
+	for left := time.Duration(float64(took) * l.opts.Rest); left > 0; left -= nap {
+		now, hurry := l.count()
+		if hurry || float64(now-count) < fast*took.Seconds() || l.State().Bytes > l.opts.Limit/2 {
+			return
+		}
+		count, took = now, min(left, nap)
+		if !sleep(ctx, took) {
+			return
+		}
+	}
+}
+
+// count returns how many records were taken so far, and whether a Flush waits.
+func (l *Log) count() (n uint64, hurry bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.heads {
+		n += p.seq
+	}
+	return n, l.flushing > 0
 }
 
 // ship delivers a batch, or sets it aside, unless ctx ends first.

@@ -51,7 +51,11 @@ func (k *core) openAudit(c *config.Config) (*auditing, error) {
 		return nil, err
 	}
 	secret := k.secrets.AuditChain()
-	log, err := audit.OpenLog(audit.LogOptions{Dir: filepath.Join(c.Data, "spool"), Secret: secret, Limit: c.SpoolLimit, Logger: k.log})
+	spool := audit.LogOptions{Dir: filepath.Join(c.Data, "spool"), Secret: secret, Limit: c.SpoolLimit, Logger: k.log}
+	if c.AuditEmbedded() {
+		spool.Rest = 9 // at most a tenth of one processor under load
+	}
+	log, err := audit.OpenLog(spool)
 	if err != nil {
 		return nil, errors.Join(err, sink.Close())
 	}
