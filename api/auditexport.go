@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"trellis/audit"
 	"trellis/graph"
@@ -189,13 +190,13 @@ type columnar struct {
 
 // A row group is as much of an export as is held in memory.
 const (
-	groupRows  = 20_000
-	groupBytes = 16 << 20
+	groupRows  = 10_000
+	groupBytes = 8 << 20
 	someRows   = 64
 )
 
 func newParquet(s audit.Stream, w io.Writer) exporter {
-	return &columnar{w: parquet.NewGenericWriter[any](w, parquetSchema(s), parquet.Compression(&parquet.Zstd), parquet.CreatedBy("trellis", "", ""))}
+	return &columnar{w: parquet.NewGenericWriter[any](w, parquetSchema(s), parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}), parquet.PageBufferSize(64<<10), parquet.CreatedBy("trellis", "", ""))}
 }
 
 // parquetSchema has the columns in the order of the fields.
