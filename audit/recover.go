@@ -39,6 +39,7 @@ func openSpool(dir string, logger *slog.Logger) (s *spool, lost int64, err error
 	if lost, err = f.find(); err != nil {
 		return s, 0, err
 	}
+	s.discount() // nobody else has it yet
 	return s, lost, nil
 }
 

@@ -22,6 +22,9 @@ type segment struct {
 	dir  string
 	size atomic.Int64 // of the entries that were written whole
 	left int          // batches not delivered; guarded by the spool's mu
+	// free are the bytes that no longer count as used, since all that was there is
+	// delivered. Guarded by the spool's mu.
+	free int64
 	// damaged: what is not intact is kept when the segment is removed. Guarded by the spool's mu.
 	damaged bool
 

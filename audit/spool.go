@@ -34,7 +34,7 @@ type spool struct {
 	logger      *slog.Logger
 	lock        *os.File
 	wake        chan struct{} // has room for one: look at next again
-	bytes       atomic.Int64  // on disk
+	bytes       atomic.Int64  // on disk, but for a last segment that is delivered
 	tasks       sync.WaitGroup
 	fronts      [][]byte // the whole of them, as long as they are mapped
 
@@ -422,6 +422,7 @@ func (s *spool) done(b *batch, reached *[len(codes)]uint64) {
 		old = append(old, s.segments[0])
 		s.segments = s.segments[1:]
 	}
+	s.discount()
 	s.mu.Unlock()
 	if len(old) > 0 && err == nil {
 		err = s.posFile.Sync()
@@ -434,8 +435,20 @@ func (s *spool) done(b *batch, reached *[len(codes)]uint64) {
 			s.logger.Error("a delivered part of the audit spool cannot be removed", "error", err)
 			continue
 		}
-		s.bytes.Add(-seg.size.Load())
+		s.bytes.Add(seg.free - seg.size.Load())
 	}
+}
+
+// discount takes the last segment, which stays, from what counts as used when
+// all is delivered: otherwise a small spool could be full for ever. The caller holds mu.
+func (s *spool) discount() {
+	if s.records > 0 || s.writing || len(s.segments) != 1 {
+		return
+	}
+	last := s.segments[0]
+	size := last.size.Load()
+	s.bytes.Add(last.free - size)
+	last.free = size
 }
 
 // remove deletes what was delivered, and the whole directory if nothing is
