@@ -110,7 +110,7 @@ type deeds struct {
 
 func killUnderLoad(t *testing.T, data string, sink auditSink) {
 	d := &deeds{answered: map[string]bool{}, allowed: map[string]bool{}, denied: map[string]bool{}, refused: map[string]bool{}, accepted: map[string]int64{}}
-	env := append([]string{"TRELLIS_LOG_LEVEL=info"}, sink.env...)
+	env := append([]string{"TRELLIS_LOG_LEVEL=info", "TRELLIS_AUDIT_DECISIONS=1"}, sink.env...)
 	p := startProcess(t, data, env...)
 	token := p.token
 	weak := weakKey(t, &p.testServer)

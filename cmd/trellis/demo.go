@@ -26,7 +26,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	env := map[string]string{"TRELLIS_LISTEN": cfg.Listen, "TRELLIS_DATA": dir, "TRELLIS_LOG_LEVEL": "warn"}
+	env := map[string]string{"TRELLIS_LISTEN": cfg.Listen, "TRELLIS_DATA": dir, "TRELLIS_LOG_LEVEL": "warn", "TRELLIS_AUDIT_DECISIONS": "1"}
 	if cfg, err = config.Load(func(n string) string { return env[n] }, nil, ""); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ var auditSettings = []Setting{
 		},
 	},
 	{
-		Name: "TRELLIS_AUDIT_DECISIONS", Default: "1",
+		Name: "TRELLIS_AUDIT_DECISIONS", Default: "0.1",
 		Doc: "The share of allowed permission questions that is recorded, from 0 (none) to 1 (all), rounded to one in a whole number. Refused ones are always recorded. A recorded one says how many it stands for.",
 		set: func(c *Config, s string) (err error) { c.DecisionRate, err = parseShare(s); return err },
 	},

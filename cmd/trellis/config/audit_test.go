@@ -15,7 +15,7 @@ func TestTheAuditLogIsBesideTheGraph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.AuditEmbedded() || c.AuditPath() != c.Data+"/audit.db" || c.SpoolLimit != 1<<30 || c.DecisionRate != 1 || c.Addresses != "subnet" {
+	if !c.AuditEmbedded() || c.AuditPath() != c.Data+"/audit.db" || c.SpoolLimit != 1<<30 || c.DecisionRate != 0.1 || c.Addresses != "subnet" {
 		t.Errorf("got %+v", c)
 	}
 	if d := cmp.Diff(audit.DefaultRetention(), c.Retention); d != "" {
