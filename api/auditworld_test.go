@@ -104,11 +104,11 @@ func (a *auditing) open(t testing.TB, w *world) (closeAll func()) {
 	t.Helper()
 	a.dir = t.TempDir()
 	var err error
-	age := 5 * time.Millisecond
+	age, rest := 5*time.Millisecond, 0.0
 	if a.slow {
-		age = time.Second
+		age, rest = time.Second, 9 // as a server has it
 	}
-	a.log, err = audit.OpenLog(audit.LogOptions{Dir: filepath.Join(a.dir, "spool"), Secret: a.secrets.AuditChain(), Limit: a.limit, BatchAge: age, Logger: w.log})
+	a.log, err = audit.OpenLog(audit.LogOptions{Dir: filepath.Join(a.dir, "spool"), Secret: a.secrets.AuditChain(), Limit: a.limit, BatchAge: age, Rest: rest, Logger: w.log})
 	must(t, err)
 	sink, err := sqliteaudit.Open(filepath.Join(a.dir, "audit.db"), sqliteaudit.Options{})
 	must(t, err)

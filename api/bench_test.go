@@ -242,7 +242,7 @@ func BenchmarkAuditedCheckOverHTTP(b *testing.B) {
 		name string
 		rate float64
 		idle bool
-	}{{"spool,allowed=0", 0, true}, {"spool,allowed=0.01", 0.01, true}, {"spool,allowed=1", 1, true}, {"delivered,allowed=1", 1, false}} {
+	}{{"spool,allowed=0", 0, true}, {"spool,allowed=0.1", 0.1, true}, {"spool,allowed=1", 1, true}, {"delivered,allowed=0.1", 0.1, false}} {
 		b.Run(v.name, func(b *testing.B) {
 			const connections, requests, rounds = 16, 15_000, 7
 			o := api.Options{DecisionRate: v.rate}
