@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,17 @@ func (e engine) wipe(t testing.TB) {
 		}
 		return
 	}
-	d, err := neo4j.NewDriverWithContext(e.address, neo4j.NoAuth())
+	u, err := url.Parse(e.address)
+	if err != nil {
+		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
+	}
+	auth := neo4j.NoAuth()
+	if u.User != nil {
+		password, _ := u.User.Password()
+		auth = neo4j.BasicAuth(u.User.Username(), password, "")
+	}
+	u.User = nil
+	d, err := neo4j.NewDriverWithContext(u.String(), auth)
 	if err != nil {
 		t.Fatal(err)
 	}
