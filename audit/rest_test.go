@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -37,7 +36,7 @@ func (s *slowSink) delivered() int {
 // and neither does what is delivered when it has become quiet.
 func TestTheShipperRestsUnderLoad(t *testing.T) {
 	l, err := OpenLog(LogOptions{Dir: t.TempDir(), Secret: []byte(strings.Repeat("s", 32)), BatchSize: 100, BatchAge: 10 * time.Millisecond,
-		Rest: 1e6, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		Rest: 1e6, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
