@@ -39,6 +39,9 @@ func (a *app) demo(ctx context.Context) (err error) {
 	})
 }
 
+// demoPatience is how long the demo waits for its audit log.
+const demoPatience = 15 * time.Second
+
 // fillDemo loads the organizations as `trellis load github-org` does.
 func (a *app) fillDemo(ctx context.Context, s *server, token string) {
 	cl, err := client.New(s.url, token, "trellis/"+version())
@@ -54,12 +57,19 @@ func (a *app) fillDemo(ctx context.Context, s *server, token string) {
 		s.log.Error("the demo cannot be loaded", "error", err)
 		return
 	}
+	took := time.Since(start)
+	// Whoever asks the audit log at once shall find it filled.
+	told, done := context.WithTimeout(ctx, demoPatience)
+	defer done()
+	if err := s.audit.changes.Flush(told); err != nil && ctx.Err() == nil {
+		s.log.Warn("the audit log is not filled yet", "error", err)
+	}
 	command := "trellis"
 	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
 		command = "go run ./cmd/trellis"
 	}
 	err = demoText.Execute(a.stdout, map[string]any{
-		"URL": s.url, "Token": token, "Trellis": command, "Took": time.Since(start).Round(10 * time.Millisecond),
+		"URL": s.url, "Token": token, "Trellis": command, "Took": took.Round(10 * time.Millisecond),
 	})
 	if err != nil {
 		s.log.Error("the demo cannot be explained", "error", err)
