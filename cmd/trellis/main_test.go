@@ -94,8 +94,10 @@ func serve(t testing.TB, env ...string) *testServer {
 	return s
 }
 
-func eventually(f func() bool) bool {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+func eventually(f func() bool) bool { return eventuallyIn(20*time.Second, f) }
+
+func eventuallyIn(d time.Duration, f func() bool) bool {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if f() {
 			return true
 		}

@@ -251,7 +251,7 @@ func TestDemoLoadsAndExplainsItself(t *testing.T) {
 		done <- run(ctx, []string{"serve", "--demo"}, []string{"TRELLIS_LISTEN=127.0.0.1:0", "TMPDIR=" + t.TempDir()}, strings.NewReader(""), &out, &errs)
 	}()
 	described := func() bool { return strings.Contains(out.String(), "The API is described at") || len(done) > 0 }
-	if !eventually(described) && !eventually(described) { // with the race detector it takes its time
+	if !eventuallyIn(time.Minute, described) { // with the race detector it takes its time
 		t.Fatalf("%s\n%s", &out, &errs)
 	}
 	// What it says to try is tried.
