@@ -124,6 +124,10 @@ type Batch struct {
 	// Time is when the change happened, UTC in whole milliseconds; Graph.Write fills it.
 	Time  time.Time
 	Steps []Step
+	// Dry: tell in Result what the batch would do, and do nothing. The revision
+	// of its change is the one that the batch would have had at its place in
+	// the group; another batch gets it. Do not wait for it.
+	Dry bool
 }
 
 // Validate normalizes every step and reports the first that is malformed,

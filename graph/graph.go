@@ -118,9 +118,10 @@ func (g *Graph) Store() interface {
 func (g *Graph) State() State { return *g.state.Load() }
 
 // Write commits one batch, in a group with whatever others are waiting. When
-// it returns, the replicas of this process show the change. Batch.ID and Time
-// are filled if empty. The error is the batch's refusal or the store's fault;
-// Unavailable and Canceled leave the outcome open.
+// it returns, the replicas of this process show the change; those of a dry
+// batch show nothing of it. Batch.ID and Time are filled if empty. The error is
+// the batch's refusal or the store's fault; Unavailable and Canceled leave the
+// outcome open.
 func (g *Graph) Write(ctx context.Context, b Batch) (Result, error) {
 	if err := b.Validate(); err != nil {
 		return Result{}, err
@@ -209,7 +210,7 @@ func (g *Graph) commit(group []*write) {
 	}
 	var changes []Change
 	for i := range results {
-		if c := results[i].Change; c != nil {
+		if c := results[i].Change; c != nil && !batches[i].Dry {
 			changes = append(changes, *c)
 		}
 	}

@@ -182,6 +182,33 @@ func TestARefusedBatchDoesNotHinderItsGroup(t *testing.T) {
 	}
 }
 
+func TestReplicasSeeNothingOfADryBatch(t *testing.T) {
+	var l ledger
+	g := start(t, open(t, filepath.Join(t.TempDir(), "g.db")), &l)
+	if _, err := g.Write(t.Context(), put(thing(0))); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := 1; i <= 40; i++ {
+		wg.Go(func() {
+			b := put(thing(i))
+			b.Dry = i%2 == 0
+			r, err := g.Write(t.Context(), b)
+			if err != nil || r.Change == nil || r.Change.Revision != r.Revision || l.has(thing(i)) == b.Dry {
+				t.Errorf("batch %d: %+v, %v", i, r, err)
+			}
+		})
+	}
+	wg.Wait()
+	if l.gaps != 0 || l.at != 21 || l.applied > 21 || g.State().Applied != 21 {
+		t.Errorf("the replica is at %d after %d changes, with %d gaps; want 21", l.at, l.applied, l.gaps)
+	}
+	// With its state as it is, the next write goes the short way.
+	if r, err := g.Write(t.Context(), put(thing(2))); err != nil || r.Revision != 22 || !l.has(thing(2)) {
+		t.Errorf("for real: %+v, %v", r, err)
+	}
+}
+
 func TestProcessesOnOneStoreFollowEachOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "g.db")
 	var la, lb ledger

@@ -9,8 +9,8 @@ import (
 
 // Plan evaluates the batches of a group one after the other against the
 // state that tx shows, head being the store's last revision. It gives one
-// result per batch and the net effects of those that were accepted. An error
-// is an error of tx. This is the one place where the meaning of steps is
+// result per batch and the net effects of those that were accepted and are
+// not dry. An error is an error of tx. This is the one place where the meaning of steps is
 // written down; engines only load and store.
 func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, Effects, error) {
 	p := &planner{
@@ -25,7 +25,8 @@ func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, E
 	results := make([]Result, len(group))
 	var changes []Change
 	for i := range group {
-		refused, err := p.run(&group[i], i+1)
+		b := &group[i]
+		refused, err := p.run(b, i+1)
 		if err != nil {
 			return nil, Effects{}, err
 		}
@@ -34,18 +35,17 @@ func Plan(ctx context.Context, tx Tx, head Revision, group []Batch) ([]Result, E
 			results[i] = Result{Revision: p.head, Err: refused}
 			continue
 		}
-		if entries := p.settle(group[i].Time); len(entries) > 0 {
-			b := &group[i]
-			changes = append(changes, Change{Revision: p.head, ID: b.ID, Time: b.Time, Actor: b.Actor, Origin: b.Origin, Entries: entries})
-			results[i].Change = &changes[len(changes)-1]
-		}
 		results[i].Revision = p.head
-	}
-	// The appends above may have moved the changes.
-	for i, j := 0, 0; i < len(results); i++ {
-		if results[i].Change != nil {
-			results[i].Change = &changes[j]
-			j++
+		if entries := p.settle(b.Time); len(entries) > 0 {
+			c := &Change{Revision: p.head + 1, ID: b.ID, Time: b.Time, Actor: b.Actor, Origin: b.Origin, Entries: entries}
+			results[i] = Result{Revision: c.Revision, Change: c}
+			if !b.Dry {
+				p.accept(c)
+				changes = append(changes, *c)
+			}
+		}
+		if b.Dry {
+			p.rollback()
 		}
 	}
 	return results, p.effects(changes), nil
@@ -528,8 +528,9 @@ func (p *planner) rollback() {
 	}
 }
 
-// settle closes an accepted batch: what is as it was before stays untouched,
-// the rest gets the next revision. It returns the entries of the change.
+// settle closes a batch that was not refused: what is as it was before stays
+// untouched, the rest gets the next revision. It returns the entries of the
+// change.
 func (p *planner) settle(at time.Time) []Entry {
 	rev := p.head + 1
 	var entries []Entry
@@ -566,15 +567,21 @@ func (p *planner) settle(at time.Time) []Entry {
 			if s.before == nil || e.Created.IsZero() {
 				e.Created = at
 			}
-			k := EdgeKey{Kind: e.Kind, Key: e.Key}
-			p.last[k] = rev
 			entries = append(entries, Entry{Edge: &EdgeEntry{Before: s.before, After: e}})
 		}
 	}
-	if len(entries) > 0 {
-		p.head = rev
-	}
 	return entries
+}
+
+// accept makes a change count for the batches after it.
+func (p *planner) accept(c *Change) {
+	p.head = c.Revision
+	for _, entry := range c.Entries {
+		if entry.Edge != nil && entry.Edge.After != nil {
+			e := entry.Edge.After
+			p.last[EdgeKey{Kind: e.Kind, Key: e.Key}] = c.Revision
+		}
+	}
 }
 
 func (p *planner) effects(changes []Change) Effects {

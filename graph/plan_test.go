@@ -137,7 +137,17 @@ type sequential struct {
 	group map[graph.EdgeKey]graph.Revision
 }
 
-func (s *sequential) commit(b *graph.Batch) (entries map[string]bool, refused *graph.Error) {
+func (s *sequential) commit(b *graph.Batch) (entries map[string]bool, rev graph.Revision, refused *graph.Error) {
+	before, group := s.memory, maps.Clone(s.group)
+	entries, refused = s.run(b)
+	rev = s.head
+	if b.Dry {
+		s.memory, s.group = before, group
+	}
+	return entries, rev, refused
+}
+
+func (s *sequential) run(b *graph.Batch) (entries map[string]bool, refused *graph.Error) {
 	now, touched := s.clone(), map[graph.Ref]bool{}
 	for i := range b.Steps {
 		if e := s.step(now, touched, &b.Steps[i]); e != nil {
@@ -363,7 +373,7 @@ func TestPlanMeansWhatBatchesOneByOneMean(t *testing.T) {
 		for g := range rapid.IntRange(1, 4).Draw(t, "groups") {
 			group := make([]graph.Batch, rapid.IntRange(1, 5).Draw(t, "batches"))
 			for i := range group {
-				group[i] = graph.Batch{ID: fmt.Sprint(g, i), Time: time.UnixMilli(int64(1000*g + i + 2)).UTC()}
+				group[i] = graph.Batch{ID: fmt.Sprint(g, i), Time: time.UnixMilli(int64(1000*g + i + 2)).UTC(), Dry: rapid.IntRange(0, 3).Draw(t, "dry") == 0}
 				for range rapid.IntRange(1, 5).Draw(t, "steps") {
 					group[i].Steps = append(group[i].Steps, drawStep(t, store.head))
 				}
@@ -390,7 +400,7 @@ func planGroup(t *rapid.T, store *memory, model *sequential, group []graph.Batch
 	}
 	changes := 0
 	for i := range group {
-		want, refused := model.commit(&group[i])
+		want, rev, refused := model.commit(&group[i])
 		got := results[i]
 		if refused != nil {
 			e, _ := got.Err.(*graph.Error)
@@ -399,14 +409,16 @@ func planGroup(t *rapid.T, store *memory, model *sequential, group []graph.Batch
 			}
 			continue
 		}
-		if got.Err != nil || got.Revision != model.head || (got.Change != nil) != (len(want) > 0) {
-			t.Fatalf("batch %d: %+v; want revision %d and %d entries", i, got, model.head, len(want))
+		if got.Err != nil || got.Revision != rev || (got.Change != nil) != (len(want) > 0) {
+			t.Fatalf("batch %d: %+v; want revision %d and %d entries", i, got, rev, len(want))
 		}
 		if got.Change == nil {
 			continue
 		}
-		changes++
-		if len(got.Change.Entries) != len(want) || got.Change.Revision != model.head || got.Change.ID != group[i].ID {
+		if !group[i].Dry {
+			changes++
+		}
+		if len(got.Change.Entries) != len(want) || got.Change.Revision != rev || got.Change.ID != group[i].ID {
 			t.Fatalf("batch %d: %s; want %v", i, got.Change.AppendJSON(nil), want)
 		}
 		for _, e := range got.Change.Entries {
@@ -425,6 +437,47 @@ func planGroup(t *rapid.T, store *memory, model *sequential, group []graph.Batch
 	}
 	if got, want := store.text(), model.text(); !slices.Equal(got, want) {
 		t.Fatalf("the store has\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestADryBatchLeavesNoTraceInItsGroup(t *testing.T) {
+	m := newMemory()
+	a, b, k := graph.Ref{Type: "n", ID: "a"}, graph.Ref{Type: "n", ID: "b"}, graph.EdgeKey{From: graph.Ref{Type: "n", ID: "a"}, Kind: "K", To: graph.Ref{Type: "n", ID: "b"}, Key: "x"}
+	named := graph.Put(graph.Node{Ref: b, Names: []string{"name"}, Props: graph.Props{"p": int64(1)}})
+	group := []graph.Batch{
+		{ID: "0", Steps: []graph.Step{graph.Put(graph.Node{Ref: a}), graph.Put(graph.Node{Ref: b})}},
+		{ID: "1", Dry: true, Steps: []graph.Step{named, graph.Link(graph.Edge{EdgeKey: k})}},
+		{ID: "2", Dry: true, Steps: []graph.Step{graph.Delete(a), graph.Delete(b)}},
+		{ID: "3", Dry: true, Steps: []graph.Step{graph.Delete(a), graph.RequireLinked(k)}},
+		{ID: "4", Dry: true, Steps: []graph.Step{graph.Touch(a)}},
+		{ID: "5", Dry: true, Steps: []graph.Step{graph.Put(graph.Node{Ref: a}), graph.Unlink(k)}},
+		{ID: "1", Steps: []graph.Step{graph.RequireUnchanged("K", "x", 0), graph.RequireAt(a, 1), graph.RequireUnlinked(k), named, graph.Link(graph.Edge{EdgeKey: k})}},
+		{ID: "6", Dry: true, Steps: []graph.Step{graph.RequireUnchanged("K", "x", 0)}},
+	}
+	results, effects, err := graph.Plan(context.Background(), m, 0, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []graph.Revision{1, 2, 2, 1, 2, 1, 2, 2} {
+		if got := results[i]; got.Revision != want || (got.Err != nil) != (i == 3 || i == 7) || (got.Change == nil) != (i == 3 || i == 5 || i == 7) {
+			t.Errorf("batch %d: %+v, want revision %d", i, got, want)
+		}
+	}
+	if dry, done := results[1].Change.AppendJSON(nil), results[6].Change.AppendJSON(nil); string(dry) != string(done) {
+		t.Errorf("dry it was\n%s\nand for real\n%s", dry, done)
+	}
+	if n := len(results[2].Change.Entries); n != 2 {
+		t.Errorf("deleting both has %d entries: %s", n, results[2].Change.AppendJSON(nil))
+	}
+	if graph.KindOf(results[3].Err) != graph.NotFound || graph.KindOf(results[7].Err) != graph.Stale {
+		t.Errorf("refused with %v and %v", results[3].Err, results[7].Err)
+	}
+	if len(effects.Changes) != 2 || effects.Head != 2 || len(effects.Nodes) != 2 || len(effects.NodesGone) != 0 {
+		t.Errorf("effects %+v", effects)
+	}
+	_, effects, err = graph.Plan(context.Background(), m, 7, group[1:3])
+	if err != nil || effects.Head != 7 || len(effects.Changes)+len(effects.Nodes)+len(effects.Edges)+len(effects.Names) != 0 {
+		t.Errorf("a group of dry batches has the effects %+v, %v", effects, err)
 	}
 }
 

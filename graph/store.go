@@ -41,8 +41,8 @@ type Reader interface {
 type Writer interface {
 	// Commit applies the batches in order in one transaction and returns a
 	// result for each, in order. A batch that is refused (Result.Err) leaves
-	// no trace and does not hinder the others. An error of Commit itself
-	// means that no batch of the group is known to have happened.
+	// no trace and does not hinder the others, nor does a dry one. An error of
+	// Commit itself means that no batch of the group is known to have happened.
 	// Batches must have been validated and must have an ID and a Time.
 	Commit(ctx context.Context, group []Batch) ([]Result, error)
 }
@@ -102,6 +102,8 @@ type Question struct {
 	Kind  Kind
 	Key   string
 	Names []string
+	Refs  []Ref
+	Kinds []Kind
 	After string
 	Limit int
 }
@@ -151,6 +153,10 @@ const (
 	EdgesTo = "edges_to"
 	// EdgesByKey: edges of Kind with Key, in CompareEdges order.
 	EdgesByKey = "edges_by_key"
+	// EdgesOut: edges of any of Kinds that start at any of Refs (at most MaxPage), in CompareEdges order.
+	EdgesOut = "edges_out"
+	// EdgesIn: edges of any of Kinds that end at any of Refs (at most MaxPage), in CompareEdges order.
+	EdgesIn = "edges_in"
 )
 
 // Questions lists every named read.

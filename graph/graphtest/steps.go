@@ -22,6 +22,7 @@ var stepCases = []testCase{
 	{name: "RefusedBatchAloneInGroup", run: testGroup},
 	{name: "GroupSeesEarlierBatches", run: testGroupOrder},
 	{name: "NothingChangedNoRevision", run: testNoChange},
+	{name: "DryBatchLeavesNoTrace", run: testDry},
 	{name: "DeleteRemovesEdgesBothWays", run: testDelete},
 	{name: "DeleteAndRecreate", run: testRecreate},
 	{name: "NetEffectOfOneBatch", run: testNetEffect},
@@ -341,6 +342,57 @@ func testNoChange(r *room) {
 	if h := r.head(); h != rev {
 		r.Errorf("head %d, want %d", h, rev)
 	}
+}
+
+func testDry(r *room) {
+	a, b, c, k := r.ref("doc", "a"), r.ref("doc", "b"), r.ref("doc", "c"), r.kind("K")
+	dry := func(steps ...graph.Step) graph.Batch {
+		b := r.batch(steps...)
+		b.Dry = true
+		return b
+	}
+	r.do(putNamed(a, r.prefix+"x"), put(b), link(a, k, b))
+	before := nodeText(r.node(a)) + edgeText(&r.edgesFrom(a, k)[0])
+	head := r.head()
+
+	// Alone, and in a group of its like.
+	change := dry(graph.Delete(b), putNamed(a, r.prefix+"y"), putNamed(c, r.prefix+"x"), link(c, k, a))
+	res := r.commit(change, dry(putNamed(b, r.prefix+"y"), graph.RequireAbsent(c)), dry(putNamed(a, r.prefix+"x")), dry(put(c), graph.Require(r.ref("doc", "none"))))
+	for i, entries := range []int{5, 1, 0} {
+		switch got := res[i]; {
+		case got.Err != nil:
+			r.Errorf("dry batch %d: %v", i, got.Err)
+		case entries == 0 && (got.Change != nil || got.Revision != head):
+			r.Errorf("a dry batch that changes nothing: %+v; the head is %d", got, head)
+		case entries > 0 && (got.Change == nil || got.Revision != head+1 || got.Change.Revision != head+1 || len(got.Change.Entries) != entries):
+			r.Errorf("dry batch %d: %+v; want %d entries at %d", i, got, entries, head+1)
+		}
+	}
+	r.refused(res[3], graph.NotFound, r.ref("doc", "none"), 1)
+	r.same("untouched", nodeText(r.node(a))+edgeText(&r.edgesFrom(a, k)[0]), before)
+	named := r.ask(graph.Question{Name: graph.NodesByName, Names: []string{r.prefix + "x", r.prefix + "y"}}).Nodes
+	if h := r.head(); h != head || len(r.changes(head, 10)) != 0 || r.node(c) != nil || len(named) != 1 || named[0].Ref != a {
+		r.Errorf("dry batches left traces: the head is %d (was %d), names %v", h, head, named)
+	}
+
+	// Between others: the same batch, dry and then for real, tells the same.
+	change.Dry = false
+	again := change
+	again.Dry = true
+	res = r.commit(r.batch(putProps(b, graph.Props{"n": 1})), again, r.batch(graph.RequireUnchanged(k, "", head), graph.RequireAt(b, head+1), graph.Touch(b)))
+	if res[0].Revision != head+1 || res[1].Revision != head+2 || res[2].Revision != head+2 || res[2].Err != nil {
+		r.Errorf("a dry batch between two others: %+v", res)
+	}
+	res = r.commit(again, change)
+	if res[0].Err != nil || res[1].Err != nil {
+		r.Fatalf("refused: %v, %v", res[0].Err, res[1].Err)
+	}
+	r.same("for real", text(res[1].Change), text(res[0].Change))
+	got := r.changes(head, 10)
+	if len(got) != 3 {
+		r.Fatalf("%d changes, want 3", len(got))
+	}
+	r.same("the feed", text(&got[2]), text(res[1].Change))
 }
 
 func testDelete(r *room) {

@@ -125,9 +125,14 @@ func TestLostAnswerOfCommit(t *testing.T) {
 				b.ID = fmt.Sprintf("%s-%d", c.name, i)
 				group = append(group, b)
 			}
-			results, err := s.Commit(ctx, group)
+			dry := benchBatch(graph.Delete(benchRef("doc", 0)))
+			dry.ID, dry.Dry = c.name+"-dry", true
+			results, err := s.Commit(ctx, append(group, dry))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if d := results[3]; d.Revision != 3 || d.Err != nil || d.Change == nil {
+				t.Errorf("the dry one: %+v", d)
 			}
 			// The third is refused because of the first, not because of an earlier attempt.
 			if results[0].Revision != 1 || results[0].Err != nil || results[1].Revision != 2 || results[1].Err != nil || graph.KindOf(results[2].Err) != graph.Exists {
