@@ -126,10 +126,14 @@ func (q *Question) Validate() error {
 			return err
 		}
 	case EdgesByKey:
+	case EdgesOut, EdgesIn:
+		if err := q.validateAmong(); err != nil {
+			return err
+		}
 	default:
 		return Errorf(Invalid, "there is no question %s", quote(q.Name))
 	}
-	if q.Name != NodesByType && !q.Kind.Valid() {
+	if (q.Name == EdgesFrom || q.Name == EdgesTo || q.Name == EdgesByKey) && !q.Kind.Valid() {
 		return Errorf(Invalid, "%s is not a kind of edge", quote(string(q.Kind)))
 	}
 	if q.Limit < 1 || q.Limit > MaxPage {
@@ -138,8 +142,32 @@ func (q *Question) Validate() error {
 	return nil
 }
 
+// validateAmong looks at what EdgesOut and EdgesIn need.
+func (q *Question) validateAmong() error {
+	if len(q.Refs) > MaxPage {
+		return Errorf(TooLarge, "%d nodes in one question; the limit is %d", len(q.Refs), MaxPage)
+	}
+	if len(q.Refs) == 0 || len(q.Kinds) == 0 || len(q.Kinds) > MaxKinds {
+		return Errorf(Invalid, "%d nodes and %d kinds of edges in one question; want at least one of each, and at most %d kinds", len(q.Refs), len(q.Kinds), MaxKinds)
+	}
+	for _, r := range q.Refs {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+	}
+	for _, k := range q.Kinds {
+		if !k.Valid() {
+			return Errorf(Invalid, "%s is not a kind of edge", quote(string(k)))
+		}
+	}
+	return nil
+}
+
 // MaxPage limits one page of a named read.
 const MaxPage = 10_000
+
+// MaxKinds limits Question.Kinds.
+const MaxKinds = 32
 
 // The named reads.
 const (
@@ -153,14 +181,16 @@ const (
 	EdgesTo = "edges_to"
 	// EdgesByKey: edges of Kind with Key, in CompareEdges order.
 	EdgesByKey = "edges_by_key"
-	// EdgesOut: edges of any of Kinds that start at any of Refs (at most MaxPage), in CompareEdges order.
+	// EdgesOut: edges of any of Kinds (1 to MaxKinds) that start at any of Refs
+	// (1 to MaxPage), in CompareEdges order, each once.
 	EdgesOut = "edges_out"
-	// EdgesIn: edges of any of Kinds that end at any of Refs (at most MaxPage), in CompareEdges order.
+	// EdgesIn: edges of any of Kinds (1 to MaxKinds) that end at any of Refs
+	// (1 to MaxPage), in CompareEdges order, each once.
 	EdgesIn = "edges_in"
 )
 
 // Questions lists every named read.
-var Questions = []string{NodesByType, NodesByName, EdgesFrom, EdgesTo, EdgesByKey}
+var Questions = []string{NodesByType, NodesByName, EdgesFrom, EdgesTo, EdgesByKey, EdgesOut, EdgesIn}
 
 // Answer is one page: of nodes or of edges. Next is empty on the last page;
 // a page is never empty while Next is not. Next is opaque and printable.

@@ -14,6 +14,8 @@ var readCases = []testCase{
 	{name: graph.EdgesFrom, run: testEdgesFrom},
 	{name: graph.EdgesTo, run: testEdgesTo},
 	{name: graph.EdgesByKey, run: testEdgesByKey},
+	{name: graph.EdgesOut, run: testEdgesOut},
+	{name: graph.EdgesIn, run: testEdgesIn},
 	{name: "NodesByRef", run: testNodes},
 	{name: "OrderIsOfBytes", run: testCollation},
 	{name: "PagesResume", run: testResume},
@@ -156,6 +158,73 @@ func testEdgesByKey(r *room) {
 	}
 }
 
+// web links six nodes by three kinds in all directions, some to themselves,
+// some twice, and returns the nodes, the kinds and the edges.
+func (r *room) web() (refs []graph.Ref, kinds []graph.Kind, edges []graph.EdgeKey) {
+	var steps []graph.Step
+	for _, t := range []graph.Type{"m", "l_", "l"} {
+		for _, id := range []string{"a/b", "B"} {
+			refs = append(refs, r.ref(t, id))
+			steps = append(steps, put(r.ref(t, id)))
+		}
+	}
+	kinds = []graph.Kind{r.kind("K_"), r.kind("K"), r.kind("KA")}
+	for n, k := range kinds {
+		for i, from := range refs {
+			for j, to := range refs {
+				for _, key := range []string{"", "x"} {
+					if (i+2*j+n)%3 == 0 && (key == "" || i == j+1 || i == j) {
+						e := graph.EdgeKey{From: from, Kind: k, To: to, Key: key}
+						edges = append(edges, e)
+						steps = append(steps, linkProps(e, graph.Props{"n": len(edges)}))
+					}
+				}
+			}
+		}
+	}
+	r.do(steps...)
+	return refs, kinds, edges
+}
+
+func testEdgesOut(r *room) {
+	r.among(graph.EdgesOut, func(k graph.EdgeKey) graph.Ref { return k.From })
+}
+
+func testEdgesIn(r *room) {
+	r.among(graph.EdgesIn, func(k graph.EdgeKey) graph.Ref { return k.To })
+}
+
+// among asks for the edges of some kinds at some nodes, end telling at which
+// of an edge's ends they are looked for.
+func (r *room) among(name string, end func(graph.EdgeKey) graph.Ref) {
+	refs, kinds, edges := r.web()
+	none, other := r.ref("m", "none"), r.kind("NONE")
+	for _, c := range []struct {
+		refs  []graph.Ref
+		kinds []graph.Kind
+	}{
+		{refs, kinds},
+		{refs[1:2], kinds[1:2]},
+		{[]graph.Ref{refs[4], none, refs[0], refs[4], refs[3], refs[0]}, []graph.Kind{kinds[2], other, kinds[0], kinds[2]}},
+		{[]graph.Ref{none}, kinds},
+		{refs, []graph.Kind{other}},
+	} {
+		var want []graph.EdgeKey
+		for _, e := range edges {
+			if slices.Contains(c.refs, end(e)) && slices.Contains(c.kinds, e.Kind) {
+				want = append(want, e)
+			}
+		}
+		r.pages(graph.Question{Name: name, Refs: c.refs, Kinds: c.kinds}, edgeStrings(want))
+	}
+	for _, e := range r.ask(graph.Question{Name: name, Refs: refs, Kinds: kinds[:1]}).Edges {
+		i := slices.IndexFunc(r.edgesFrom(e.From, e.Kind), func(f graph.Edge) bool { return edgeText(&f) == edgeText(&e) })
+		if i < 0 || e.Props.Int("n") == 0 || e.Revision == 0 {
+			r.Errorf("not as %s has it: %s", graph.EdgesFrom, edgeText(&e))
+		}
+	}
+}
+
 func testNodes(r *room) {
 	a, b := r.ref("b", "1"), r.ref("a", "2")
 	r.do(put(a), put(b))
@@ -203,6 +272,19 @@ func testCollation(r *room) {
 		got = append(got, e.Key)
 	}
 	r.same("keys", strings.Join(got, " "), strings.Join(want, " "))
+	kinds, refs := []graph.Kind{r.kind("S"), r.kind("K")}, []graph.Ref{hub}
+	for _, id := range want {
+		refs = append(refs, graph.Ref{Type: t, ID: id})
+	}
+	for _, q := range []graph.Question{{Name: graph.EdgesOut, Refs: refs[:1], Kinds: kinds}, {Name: graph.EdgesIn, Refs: refs, Kinds: kinds}} {
+		got = nil
+		for _, e := range r.ask(q).Edges {
+			if got = append(got, e.To.ID); e.Kind == r.kind("S") {
+				got[len(got)-1] = e.Key
+			}
+		}
+		r.same(q.Name, strings.Join(got, " "), strings.Join(append(want, want...), " "))
+	}
 }
 
 func testResume(r *room) {
@@ -249,6 +331,7 @@ func testDeepPages(r *room) {
 	for _, q := range []graph.Question{
 		{Name: graph.NodesByType, Type: t}, {Name: graph.EdgesTo, Ref: hub, Kind: k}, {Name: graph.EdgesFrom, Ref: hub, Kind: k},
 		{Name: graph.EdgesTo, Ref: hub, Kind: k, Type: t},
+		{Name: graph.EdgesOut, Refs: []graph.Ref{hub}, Kinds: []graph.Kind{k}}, {Name: graph.EdgesIn, Refs: []graph.Ref{hub}, Kinds: []graph.Kind{k}},
 	} {
 		q.Limit = 250
 		for i := 0; ; {
@@ -258,7 +341,7 @@ func testDeepPages(r *room) {
 				ids = append(ids, a.Nodes[j].Ref.ID)
 			}
 			for j := range a.Edges {
-				if q.Name == graph.EdgesTo {
+				if q.Name == graph.EdgesTo || q.Name == graph.EdgesIn {
 					ids = append(ids, a.Edges[j].From.ID)
 				} else {
 					ids = append(ids, a.Edges[j].To.ID)
@@ -291,5 +374,20 @@ func testBadQuestions(r *room) {
 	} {
 		_, err := r.store.Ask(r.ctx, q)
 		r.wantKind(fmt.Sprintf("%+v", q), err, graph.Invalid)
+	}
+	refs, kinds := []graph.Ref{ref}, []graph.Kind{"K"}
+	for _, name := range []string{graph.EdgesOut, graph.EdgesIn} {
+		for _, q := range []graph.Question{
+			{Limit: 1, Kinds: kinds}, {Limit: 1, Refs: refs}, {Refs: refs, Kinds: kinds}, {Limit: graph.MaxPage + 1, Refs: refs, Kinds: kinds},
+			{Limit: 1, Refs: refs, Kinds: slices.Repeat(kinds, graph.MaxKinds+1)},
+			{Limit: 1, Refs: refs, Kinds: []graph.Kind{"K", "k"}}, {Limit: 1, Refs: []graph.Ref{ref, {}}, Kinds: kinds},
+			{Limit: 1, Refs: refs, Kinds: kinds, After: "*no cursor*"}, {Limit: 1, Refs: refs, Kinds: kinds, After: "WyJhIl0"},
+		} {
+			q.Name = name
+			_, err := r.store.Ask(r.ctx, q)
+			r.wantKind(fmt.Sprintf("%+v", q), err, graph.Invalid)
+		}
+		_, err := r.store.Ask(r.ctx, graph.Question{Name: name, Limit: 1, Refs: slices.Repeat(refs, graph.MaxPage+1), Kinds: kinds})
+		r.wantKind(name+" of very many", err, graph.TooLarge)
 	}
 }

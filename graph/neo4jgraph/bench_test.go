@@ -93,6 +93,48 @@ func organization() []graph.Step {
 	return steps
 }
 
+// The edges of 8 kinds at 1,000 of 5,000 repositories, one edge of each kind at
+// either end, and, to compare, as many edges at one node.
+func BenchmarkEdgesAmong1000(b *testing.B) {
+	u := serverURL(b)
+	wipe(b, u)
+	s, ctx := open(b, u), context.Background()
+	defer s.Close()
+	const repos = 5000
+	q := graph.Question{Limit: graph.MaxPage}
+	var steps []graph.Step
+	for i := range repos {
+		steps = append(steps, graph.Put(graph.Node{Ref: benchRef("repo", i)}))
+	}
+	for i := range 2 * repos {
+		steps = append(steps, graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: benchRef("repo", i/2), Kind: graph.ChildOf, To: graph.Root, Key: fmt.Sprint(i % 2)}}))
+	}
+	mustCommit(b, s, benchBatch(steps...))
+	for k := range 8 {
+		q.Kinds = append(q.Kinds, graph.Kind(fmt.Sprint("KIND_", k)))
+		steps = nil
+		for i := range repos {
+			steps = append(steps, graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: benchRef("repo", i), Kind: q.Kinds[k], To: benchRef("repo", i*1009%repos)}, Props: graph.Props{"url": "https://example.com/runbook"}}))
+		}
+		mustCommit(b, s, benchBatch(steps...))
+	}
+	for i := range 1000 {
+		q.Refs = append(q.Refs, benchRef("repo", i*3))
+	}
+	for _, q := range []graph.Question{
+		{Name: graph.EdgesTo, Ref: graph.Root, Kind: graph.ChildOf, Limit: 8000},
+		{Name: graph.EdgesOut, Refs: q.Refs, Kinds: q.Kinds, Limit: q.Limit}, {Name: graph.EdgesIn, Refs: q.Refs, Kinds: q.Kinds, Limit: q.Limit},
+	} {
+		b.Run(q.Name, func(b *testing.B) {
+			for range b.N {
+				if a, err := s.Ask(ctx, q); err != nil || len(a.Edges) != 8000 {
+					b.Fatal(len(a.Edges), err)
+				}
+			}
+		})
+	}
+}
+
 // load writes the organization in batches of 10,000 steps.
 func load(t testing.TB, s *neo4jgraph.Store) {
 	t.Helper()

@@ -97,6 +97,8 @@ func (s *Store) ask(ctx context.Context, q graph.Question) (graph.Answer, error)
 		return s.edgesAt(ctx, q)
 	case graph.EdgesByKey:
 		return s.edgesByKey(ctx, q)
+	case graph.EdgesOut, graph.EdgesIn:
+		return s.edgesAmong(ctx, q)
 	}
 	return graph.Answer{}, graph.Errorf(graph.Invalid, "there is no question %q", q.Name)
 }
@@ -215,6 +217,53 @@ func (s *Store) edgesByKey(ctx context.Context, q graph.Question) (graph.Answer,
 		a.Edges = a.Edges[:q.Limit]
 		last := a.Edges[q.Limit-1]
 		a.Next = placeText(string(last.From.Type), last.From.ID, string(last.To.Type), last.To.ID)
+	}
+	return a, r.bad
+}
+
+func (s *Store) edgesAmong(ctx context.Context, q graph.Question) (graph.Answer, error) {
+	if err := q.Validate(); err != nil {
+		return graph.Answer{}, err
+	}
+	after, err := place(q.After, 6)
+	if err != nil {
+		return graph.Answer{}, err
+	}
+	keys := make([]string, len(q.Refs))
+	for i, r := range q.Refs {
+		keys[i] = r.String()
+	}
+	slices.Sort(keys)
+	var kinds []graph.Kind
+	for _, k := range q.Kinds {
+		if string(k) >= after[0] {
+			kinds = append(kinds, k)
+		}
+	}
+	if len(kinds) == 0 {
+		return graph.Answer{}, nil
+	}
+	statement, err := ofKinds(q.Name, kinds)
+	if err != nil {
+		return graph.Answer{}, err
+	}
+	values, err := s.read(ctx, neo4j.AccessModeRead, statement, map[string]any{
+		"nodes": slices.Compact(keys), "limit": q.Limit + 1, "after_kind": after[0], "after_from_type": after[1],
+		"after_from_id": after[2], "after_to_type": after[3], "after_to_id": after[4], "after_key": after[5],
+	})
+	if err != nil {
+		return graph.Answer{}, err
+	}
+	var r row
+	var a graph.Answer
+	for _, v := range field[[]any](&r, values[0]) {
+		l := field[[]any](&r, v)
+		a.Edges = append(a.Edges, r.edge(r.ref(l[1], l[2]), graph.Kind(field[string](&r, l[0])), r.ref(l[3], l[4]), l[5]))
+	}
+	if len(a.Edges) > q.Limit {
+		a.Edges = a.Edges[:q.Limit]
+		e := a.Edges[q.Limit-1].EdgeKey
+		a.Next = placeText(string(e.Kind), string(e.From.Type), e.From.ID, string(e.To.Type), e.To.ID, e.Key)
 	}
 	return a, r.bad
 }

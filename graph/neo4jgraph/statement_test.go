@@ -62,6 +62,8 @@ var statementCases = map[string]struct {
 	"nodes_by_name":    {map[string]any{"names": []string{"email:ann@example.com"}}, 1},
 	"edges_from":       {map[string]any{"node": "user:ann", "kind": "MEMBER_OF", "after_type": "", "after_id": "", "after_key": "", "limit": 5}, 1},
 	"edges_to":         {map[string]any{"node": "team:core", "kind": "MEMBER_OF", "type": "", "after_type": "", "after_id": "", "after_key": "", "limit": 5}, 1},
+	"edges_out":        {amongParams("user:ann"), 1},
+	"edges_in":         {amongParams("team:core"), 1},
 	"grants_by_key":    {map[string]any{"key": "reader", "after_from_type": "", "after_from_id": "", "after_to_type": "", "after_to_id": "", "limit": 5}, 1},
 	"edges_by_key":     {map[string]any{"kind": "CAN_ACCESS", "key": "reader", "after_from_type": "", "after_from_id": "", "after_to_type": "", "after_to_id": "", "limit": 5}, 1},
 	"check":            {map[string]any{"subject": "user:ann", "resource": "repo:trellis", "anyone": []string{"everyone:*"}, "at": 1, "permissions": []string{"repo:read"}, "permission_keys": []string{"permission:repo:read"}}, 1},
@@ -74,6 +76,13 @@ var statementCases = map[string]struct {
 	"import_names":     {map[string]any{"import": "i", "batch": 1, "rows": []any{}}, 0},
 	"import_edges":     {map[string]any{"import": "i", "batch": 1, "kind": "CHILD_OF", "rows": []any{}}, 0},
 	"import_end":       {map[string]any{"import": "i", "batch": 1, "head": 1}, 0},
+}
+
+func amongParams(node string) map[string]any {
+	return map[string]any{
+		"nodes": []string{node}, "kinds": []string{"MEMBER_OF", "CAN_ACCESS"}, "limit": 5, "after_kind": "", "after_from_type": "",
+		"after_from_id": "", "after_to_type": "", "after_to_id": "", "after_key": "",
+	}
 }
 
 var (
@@ -164,7 +173,7 @@ func TestEveryQuestionHasItsStatement(t *testing.T) {
 func TestStatementsUseWhatTheyDocument(t *testing.T) {
 	for _, s := range cypher.Queries() {
 		var used []string
-		for _, m := range parameter.FindAllStringSubmatch(s.Text, -1) {
+		for _, m := range parameter.FindAllStringSubmatch(strings.ReplaceAll(s.Text, "$any(", "("), -1) {
 			used = append(used, m[1])
 		}
 		slices.Sort(used)

@@ -16,6 +16,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -195,6 +196,20 @@ func ofKind(name string, k graph.Kind) (string, error) {
 		return "", graph.Errorf(graph.Invalid, "%q is not a kind of edge", string(k))
 	}
 	return strings.ReplaceAll(text(name), "$($kind)", "`"+string(k)+"`"), nil
+}
+
+// ofKinds is ofKind for $any($kinds): the kinds in order and each once, so that
+// one set of kinds is one statement.
+func ofKinds(name string, kinds []graph.Kind) (string, error) {
+	kinds = slices.Compact(slices.Sorted(slices.Values(kinds)))
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		if !k.Valid() {
+			return "", graph.Errorf(graph.Invalid, "%q is not a kind of edge", string(k))
+		}
+		names[i] = "`" + string(k) + "`"
+	}
+	return strings.ReplaceAll(text(name), "$any($kinds)", strings.Join(names, "|")), nil
 }
 
 // ofType is ofKind for the label of a type.

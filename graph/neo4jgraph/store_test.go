@@ -141,6 +141,12 @@ func TestHostileNamesNeverReachAStatement(t *testing.T) {
 				t.Errorf("%s of kind %q: %v", name, evil, err)
 			}
 		}
+		for _, name := range []string{graph.EdgesOut, graph.EdgesIn} {
+			_, err := s.Ask(ctx, graph.Question{Name: name, Refs: []graph.Ref{user}, Kinds: []graph.Kind{"MEMBER_OF", graph.Kind(evil)}, Limit: 1})
+			if graph.KindOf(err) != graph.Invalid {
+				t.Errorf("%s of kind %q: %v", name, evil, err)
+			}
+		}
 		_, err := s.Ask(ctx, graph.Question{Name: graph.NodesByType, Type: graph.Type(evil), Limit: 1})
 		if graph.KindOf(err) != graph.Invalid && graph.Type(evil) != "k" {
 			t.Errorf("type %q: %v", evil, err)

@@ -284,3 +284,60 @@ func BenchmarkReads(b *testing.B) {
 		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
 	})
 }
+
+// The edges of 8 kinds at 1,000 of 20,000 repositories, one edge of each kind
+// at either end; and at 1,000 that have none, for what asking costs.
+func BenchmarkEdgesAmong1000(b *testing.B) {
+	const repos, bare = 20_000, 1000
+	s, ctx := openBench(b), context.Background()
+	fill(b, s, 1, repos+bare)
+	q := graph.Question{Limit: graph.MaxPage}
+	var steps []graph.Step
+	for k := range 8 {
+		q.Kinds = append(q.Kinds, graph.Kind(fmt.Sprint("KIND_", k)))
+		for i := range repos {
+			steps = append(steps, graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: repo(i), Kind: q.Kinds[k], To: repo(i * 7919 % repos)}, Props: graph.Props{"url": "https://example.com/runbook"}}))
+		}
+		commit(b, s, graph.Batch{ID: fmt.Sprint(k), Time: noon, Steps: steps})
+		steps = steps[:0]
+	}
+	b.Run("SameRowsAtOneNode", func(b *testing.B) {
+		for range b.N {
+			if _, err := s.Ask(ctx, graph.Question{Name: graph.EdgesTo, Ref: graph.Root, Kind: graph.ChildOf, Limit: 8000}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, name := range []string{graph.EdgesOut, graph.EdgesIn} {
+		for _, c := range []struct {
+			name  string
+			from  int
+			limit int
+		}{{"Whole", 0, graph.MaxPage}, {"Without", repos, graph.MaxPage}, {"PagesOf500", 0, 500}} {
+			b.Run(name+c.name, func(b *testing.B) {
+				q.Name, q.Limit, q.Refs = name, c.limit, nil
+				for i := range 1000 {
+					n := c.from + i
+					if c.from == 0 {
+						n = i * 17
+					}
+					q.Refs = append(q.Refs, repo(n))
+				}
+				n := 0
+				for range b.N {
+					for q.After = ""; ; {
+						a, err := s.Ask(ctx, q)
+						if err != nil {
+							b.Fatal(err)
+						}
+						n += len(a.Edges)
+						if q.After = a.Next; a.Next == "" {
+							break
+						}
+					}
+				}
+				b.ReportMetric(float64(n)/float64(b.N), "edges")
+			})
+		}
+	}
+}

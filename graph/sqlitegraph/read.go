@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"trellis/graph"
@@ -74,7 +75,7 @@ func (s *Store) Ask(ctx context.Context, q graph.Question) (graph.Answer, error)
 		}
 		if q.Name == graph.NodesByType && len(a.Nodes) > q.Limit {
 			a.Nodes = a.Nodes[:q.Limit]
-			a.Next = place{column(a.Nodes[q.Limit-1].Ref), ""}.String()
+			a.Next = placeText(column(a.Nodes[q.Limit-1].Ref), "")
 		}
 	default:
 		if a.Edges, err = collectEdges(rows, nil); err != nil {
@@ -82,7 +83,7 @@ func (s *Store) Ask(ctx context.Context, q graph.Question) (graph.Answer, error)
 		}
 		if len(a.Edges) > q.Limit {
 			a.Edges = a.Edges[:q.Limit]
-			a.Next = placeOf(q.Name, a.Edges[q.Limit-1].EdgeKey).String()
+			a.Next = placeOf(q.Name, a.Edges[q.Limit-1].EdgeKey)
 		}
 	}
 	return a, nil
@@ -92,59 +93,81 @@ func (s *Store) Ask(ctx context.Context, q graph.Question) (graph.Answer, error)
 // one asks for one row more than wanted, to know whether there is a next page.
 func (s *Store) statement(q *graph.Question) (*sql.Stmt, []any, error) {
 	st := s.asks[q.Name]
+	if q.Name == graph.EdgesOut || q.Name == graph.EdgesIn {
+		args, err := among(q)
+		return st, args, err
+	}
 	from, to := "", "~"
 	if q.Type != "" {
 		from, to = string(q.Type)+"/", string(q.Type)+"0"
 	}
-	after, err := parsePlace(q.After)
+	after, err := parsePlace(q.After, 2)
 	if err != nil {
 		return nil, nil, err
 	}
-	if after.first < from {
-		after = place{from, ""}
+	if after[0] < from {
+		after = []string{from, ""}
 	}
 	switch q.Name {
 	case graph.NodesByType:
-		return st, []any{after.first, to, q.Limit + 1}, nil
+		return st, []any{after[0], to, q.Limit + 1}, nil
 	case graph.NodesByName:
 		return st, []any{string(graph.AppendTexts(nil, q.Names))}, nil
 	case graph.EdgesTo:
-		return st, []any{column(q.Ref), string(q.Kind), after.first, after.second, to, q.Limit + 1}, nil
+		return st, []any{column(q.Ref), string(q.Kind), after[0], after[1], to, q.Limit + 1}, nil
 	case graph.EdgesFrom:
-		return st, []any{column(q.Ref), string(q.Kind), after.first, after.second, q.Limit + 1}, nil
+		return st, []any{column(q.Ref), string(q.Kind), after[0], after[1], q.Limit + 1}, nil
 	}
 	if q.Key == "" {
-		return s.asks["edges_without_key"], []any{string(q.Kind), after.first, after.second, q.Limit + 1}, nil
+		return s.asks["edges_without_key"], []any{string(q.Kind), after[0], after[1], q.Limit + 1}, nil
 	}
-	return st, []any{string(q.Kind), q.Key, after.first, after.second, q.Limit + 1}, nil
+	return st, []any{string(q.Kind), q.Key, after[0], after[1], q.Limit + 1}, nil
 }
 
-// place is where a page ended: the two columns that its question orders by.
-type place struct{ first, second string }
+// among is what to bind for the edges of some kinds at some nodes. The kind
+// that the page before ended in is asked for from there on, those before it
+// not at all.
+func among(q *graph.Question) ([]any, error) {
+	after, err := parsePlace(q.After, 4)
+	if err != nil {
+		return nil, err
+	}
+	kinds := []string{}
+	for _, k := range q.Kinds {
+		if string(k) >= after[0] {
+			kinds = append(kinds, string(k))
+		}
+	}
+	return []any{string(graph.AppendTexts(nil, kinds)), refList(q.Refs), after[0], after[1], after[2], after[3], q.Limit + 1}, nil
+}
 
-func placeOf(question string, k graph.EdgeKey) place {
+// placeOf is where a page ended: what its question orders by.
+func placeOf(question string, k graph.EdgeKey) string {
 	switch question {
 	case graph.EdgesFrom:
-		return place{column(k.To), k.Key}
+		return placeText(column(k.To), k.Key)
 	case graph.EdgesTo:
-		return place{column(k.From), k.Key}
+		return placeText(column(k.From), k.Key)
+	case graph.EdgesByKey:
+		return placeText(column(k.From), column(k.To))
 	}
-	return place{column(k.From), column(k.To)}
+	return placeText(string(k.Kind), column(k.From), column(k.To), k.Key)
 }
 
-// String gives the opaque form; neither half holds a line break.
-func (p place) String() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(p.first + "\n" + p.second))
+// placeText gives the opaque form; no part holds a line break.
+func placeText(parts ...string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, "\n")))
 }
 
-func parsePlace(s string) (place, error) {
+// parsePlace returns the n parts of a place, empty ones for the start.
+func parsePlace(s string, n int) ([]string, error) {
 	if s == "" {
-		return place{}, nil
+		return make([]string, n), nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	first, second, ok := strings.Cut(string(b), "\n")
-	if err != nil || !ok || !graph.Printable(first) || !graph.Printable(second) {
-		return place{}, graph.Errorf(graph.Invalid, "the cursor was not made by this store")
+	parts := strings.Split(string(b), "\n")
+	if err != nil || len(parts) != n || slices.ContainsFunc(parts, func(p string) bool { return !graph.Printable(p) }) {
+		return nil, graph.Errorf(graph.Invalid, "the cursor was not made by this store")
 	}
-	return place{first, second}, nil
+	return parts, nil
 }

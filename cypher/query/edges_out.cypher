@@ -1,0 +1,17 @@
+// Lists the edges of some kinds that start at any of some nodes, by kind, start, end and key, a page at a time.
+// Parameters: nodes (keys, distinct), kinds, after_kind, after_from_type, after_from_id, after_to_type, after_to_id, after_key, limit
+// Columns: importing, edges [[kind, from type, from id, to type, to id, properties]]
+MATCH (store:_Store {key: 'store'})
+CALL () {
+  UNWIND $nodes AS key
+  MATCH (a:Entity {key: key})
+  WITH a
+  MATCH (a)-[r:$any($kinds)]->(b)
+  WITH type(r) AS kind, a, b, r
+  WHERE kind > $after_kind OR kind = $after_kind AND (a.type > $after_from_type OR a.type = $after_from_type
+    AND (a.id > $after_from_id OR a.id = $after_from_id AND (b.type > $after_to_type OR b.type = $after_to_type
+    AND (b.id > $after_to_id OR b.id = $after_to_id AND r.key > $after_key))))
+  WITH kind, a, b, r ORDER BY kind, a.type, a.id, b.type, b.id, r.key LIMIT $limit
+  RETURN collect([kind, a.type, a.id, b.type, b.id, properties(r)]) AS edges
+}
+RETURN store.importing AS importing, edges
