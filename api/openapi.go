@@ -231,8 +231,32 @@ func fieldSchema(f identity.FieldInfo) *huma.Schema {
 		s.Type = huma.TypeBoolean
 	case identity.Object:
 		s.Type, s.AdditionalProperties = huma.TypeObject, true
-	case identity.Words, identity.PermissionList, identity.Roles, identity.Refs:
+	case identity.Words, identity.PermissionList, identity.Roles, identity.Refs, identity.Texts, identity.Relations:
 		s.Type, s.Items = huma.TypeArray, str
+	case identity.Whole:
+		s.Type, s.Format = huma.TypeInteger, "int32"
+	case identity.Color:
+		s.Type, s.Pattern = huma.TypeString, "^#[0-9A-Fa-f]{6}$"
+	case identity.Choice:
+		s.Type = huma.TypeString
+		for _, o := range f.Options {
+			s.Enum = append(s.Enum, o)
+		}
+	case identity.TextMap:
+		s.Type, s.AdditionalProperties = huma.TypeObject, str
+	case identity.Secret:
+		s.Type, s.WriteOnly = huma.TypeString, true
+	case identity.Rules:
+		s.Type, s.Items = huma.TypeArray, &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"handler"}, Properties: map[string]*huma.Schema{
+			"name": str, "filter": str, "handler": str, "config": {Type: huma.TypeObject, AdditionalProperties: true},
+		}}
+	case identity.RelationMap:
+		fields := map[string]*huma.Schema{}
+		for _, name := range f.EdgeFields {
+			fields[name] = str
+		}
+		s.Type = huma.TypeObject
+		s.AdditionalProperties = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Properties: fields}
 	case identity.Status:
 		s.Type, s.Enum = huma.TypeString, []any{"active", "suspended", "deactivated"}
 	case identity.Email:

@@ -53,6 +53,7 @@ var titles = map[string]string{
 	"method-not-allowed":    "The path does not know this method",
 	"exists":                "It exists already",
 	"in-use":                "Something depends on it",
+	"archived":              "It is archived",
 	"cycle":                 "It would close a circle",
 	"conflict":              "It changed meanwhile",
 	"stale":                 "It is not what If-Match says",
@@ -129,6 +130,8 @@ func (c *call) kind(e *graph.Error) *Problem {
 		return problem(http.StatusConflict, "exists", "%s", e.Msg)
 	case graph.InUse:
 		return problem(http.StatusConflict, "in-use", "%s", e.Msg)
+	case graph.Locked:
+		return problem(http.StatusConflict, "archived", "%s", e.Msg)
 	case graph.Cycle:
 		return problem(http.StatusConflict, "cycle", "%s", e.Msg)
 	case graph.Stale:

@@ -73,7 +73,7 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	must(t, err)
 	w.index = permission.New()
 	w.graph = graph.New(store, graph.Options{Poll: 20 * time.Millisecond, Log: log}, w.index, w.keys)
-	w.id = identity.New(w.graph, func() identity.Authority { return api.Authority(w.index.View()) }, now, func() string { return uuid.Must(uuid.NewV7()).String() })
+	w.id = identity.New(w.graph, func() identity.Authority { return api.Authority(w.index.View()) }, identity.Options{Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_, err = w.graph.Sync(ctx)

@@ -43,9 +43,11 @@ const (
 	Closed
 	// Corrupt: what was read cannot be right.
 	Corrupt
+	// Locked: the node is archived and kept as it is.
+	Locked
 )
 
-var kindNames = [...]string{"internal", "invalid", "not found", "exists", "stale", "in use", "cycle", "denied", "foreign", "gone", "too large", "unavailable", "canceled", "closed", "corrupt"}
+var kindNames = [...]string{"internal", "invalid", "not found", "exists", "stale", "in use", "cycle", "denied", "foreign", "gone", "too large", "unavailable", "canceled", "closed", "corrupt", "locked"}
 
 // String returns the kind's name.
 func (k ErrorKind) String() string { return kindNames[k] }

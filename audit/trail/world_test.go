@@ -156,9 +156,9 @@ func attach(t testing.TB, store graph.Store) *world {
 	w := &world{t: t, store: store, index: permission.New()}
 	w.graph = graph.New(store, graph.Options{Poll: 10 * time.Millisecond, Log: quiet}, w.index)
 	t.Cleanup(w.graph.Close)
-	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, time.Now, func() string {
+	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, identity.Options{Now: time.Now, NewID: func() string {
 		return fmt.Sprintf("id-%d", w.ids.Add(1))
-	})
+	}})
 	if _, err := w.graph.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}

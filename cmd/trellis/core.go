@@ -47,8 +47,13 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 		return nil, err
 	}
 	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.keys)
-	k.ids = identity.New(k.graph, k.authority, time.Now, newID)
+	k.ids = identity.New(k.graph, k.authority, k.rules())
 	return k, nil
+}
+
+// rules is what writing nodes needs besides the graph.
+func (k *core) rules() identity.Options {
+	return identity.Options{Now: time.Now, NewID: newID, Sealer: k.secrets}
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
@@ -112,7 +117,7 @@ func (k *core) account(ctx context.Context, r graph.Ref, fields map[string]strin
 	if err != nil {
 		return err
 	}
-	ids := identity.New(k.graph, k.system, time.Now, newID)
+	ids := identity.New(k.graph, k.system, k.rules())
 	_, err = ids.Apply(ctx, asSystem(), []identity.Mutation{{Op: identity.OpPut, Node: r, Data: data}}, identity.ApplyOptions{})
 	return err
 }
@@ -150,7 +155,7 @@ func (k *core) prepare(ctx context.Context, bootstrapKey bool) (string, error) {
 		if err := k.account(ctx, auth.Bootstrap, map[string]string{"slug": auth.Bootstrap.ID, "name": "Bootstrap key"}); err != nil {
 			return "", err
 		}
-		ids := identity.New(k.graph, k.system, time.Now, newID)
+		ids := identity.New(k.graph, k.system, k.rules())
 		_, err := ids.Apply(ctx, asSystem(), []identity.Mutation{
 			{Op: identity.OpPutGrant, Subject: auth.Bootstrap, Resource: graph.Root, Role: identity.RoleAdmin},
 		}, identity.ApplyOptions{})

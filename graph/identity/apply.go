@@ -36,7 +36,7 @@ func (s *Service) Apply(ctx context.Context, caller Caller, muts []Mutation, o A
 }
 
 func (s *Service) try(ctx context.Context, caller Caller, muts []Mutation, o ApplyOptions) (out Outcome, again bool, err error) {
-	c := &compiler{s: s, ctx: ctx, caller: caller, auth: s.authority(), at: s.now(), nodes: map[graph.Ref]*state{}}
+	c := s.compiler(ctx, caller)
 	if err := c.load(muts); err != nil {
 		return Outcome{}, false, err
 	}
@@ -52,7 +52,7 @@ func (s *Service) try(ctx context.Context, caller Caller, muts []Mutation, o App
 	}
 	steps := make([]graph.Step, 0, len(o.Conditions)+len(c.steps)+len(o.Steps))
 	steps = append(append(append(steps, o.Conditions...), c.steps...), o.Steps...)
-	r, err := s.graph.Write(ctx, graph.Batch{Actor: caller.Subject, Origin: caller.Origin, Time: c.at, Steps: steps})
+	r, err := s.graph.Write(ctx, graph.Batch{Actor: caller.Subject, Origin: caller.Origin, Time: c.at, Steps: steps, Dry: o.Dry})
 	if err != nil {
 		again := false
 		var e *graph.Error

@@ -28,6 +28,15 @@ var systemTypes = []struct {
 	{name: APIKey, about: "A credential of a user or a service account", parents: []string{"user", "service_account"}},
 	{name: "access", about: "Who may do what", actions: []string{"grant", "inspect"}, bare: true},
 	{name: "change", about: "The feed of changes", actions: []string{"read"}, bare: true},
+	{name: Project, about: "Something that a team builds and runs", parents: []string{"organization", "team"}},
+	{name: ProjectType, about: "A kind of project", parents: []string{"organization"}},
+	{name: Environment, about: "Where projects run", parents: []string{"organization"}},
+	{name: Tag, about: "A word that projects are found by", parents: []string{"organization"}},
+	{name: LinkDefinition, about: "A kind of link that projects have", parents: []string{"organization"}},
+	{name: ThirdPartyService, about: "A service of others that projects use", parents: []string{"organization"}},
+	{name: Application, about: "What is registered with a third-party service, with its secrets", actions: []string{"reveal"}, parents: []string{"third_party_service"}},
+	{name: Webhook, about: "Where a service sends notifications, and what follows from them", parents: []string{"organization"}},
+	{name: Blueprint, about: "A JSON Schema of further fields", parents: []string{"organization", "platform"}},
 	{name: "audit", about: "The audit log", actions: []string{"read"}, bare: true},
 }
 
@@ -38,11 +47,16 @@ var systemRoles = []struct {
 }{
 	{RoleAdmin, "Administrator", "May do everything where it is granted", []string{"*"}},
 	{RoleOwner, "Owner", "Given to whoever creates a resource, on that resource: everything", []string{"*"}},
-	{RoleDeveloper, "Developer", "Works with what is there: reads, and edits organizations and teams", []string{
-		"group:read", "organization:read", "organization:update", "permission:read", "resource_type:read", "role:read", "team:read", "team:update", "user:read",
+	{RoleDeveloper, "Developer", "Works with what is there: reads, makes and edits projects, edits organizations and teams", []string{
+		"application:read", "blueprint:create", "blueprint:read", "blueprint:update", "environment:read", "group:read",
+		"link_definition:create", "link_definition:read", "link_definition:update", "organization:read", "organization:update", "permission:read",
+		"project:create", "project:read", "project:update", "project_type:read", "resource_type:read", "role:read",
+		"tag:create", "tag:read", "tag:update", "team:read", "team:update",
+		"third_party_service:read", "third_party_service:update", "user:read", "webhook:read", "webhook:update",
 	}},
-	{RoleReadOnly, "Read only", "Reads people, groups, organizations, teams and roles", []string{
-		"group:read", "organization:read", "permission:read", "resource_type:read", "role:read", "team:read", "user:read",
+	{RoleReadOnly, "Read only", "Reads people, groups, organizations, teams, roles and the catalog", []string{
+		"application:read", "blueprint:read", "environment:read", "group:read", "link_definition:read", "organization:read", "permission:read",
+		"project:read", "project_type:read", "resource_type:read", "role:read", "tag:read", "team:read", "third_party_service:read", "user:read", "webhook:read",
 	}},
 	{RoleAuditor, "Auditor", "Reads the audit log of what is at or below where it is granted", []string{ReadAudit}},
 	{RoleSelf, "Self", "Given to every user and service account on itself", []string{
@@ -55,7 +69,7 @@ var systemRoles = []struct {
 // nothing when all is as it should be.
 func (s *Service) Bootstrap(ctx context.Context) error {
 	for try := 1; ; try++ {
-		c := &compiler{s: s, ctx: ctx, auth: s.authority(), at: s.now(), nodes: map[graph.Ref]*state{}}
+		c := s.compiler(ctx, Caller{})
 		if err := c.bootstrap(); err != nil {
 			return err
 		}

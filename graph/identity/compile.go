@@ -25,6 +25,13 @@ type compiler struct {
 	cur   int // index of the mutation being compiled
 
 	nodes map[graph.Ref]*state
+	// named is who holds which slugs in the store, as far as that was asked;
+	// written, who holds them by what the mutations so far write.
+	named, written map[string]graph.Ref
+	// related holds relation fields as the mutations so far leave them, of the
+	// nodes in surveyed and of those that the mutations made.
+	related  map[relationKey]map[graph.Ref]graph.Props
+	surveyed map[graph.Ref]bool
 	// rolesFixed notes that the batch already refuses to run if roles changed.
 	rolesFixed bool
 }
@@ -41,8 +48,17 @@ type state struct {
 	node    *graph.Node // nil: there is none
 	stored  bool
 	made    bool        // made by this batch
+	changed bool        // written or removed by this batch
 	parents []graph.Ref // of a node made or moved by this batch
 	fixed   bool        // a step already ties the batch to the stored revision
+}
+
+func (s *Service) compiler(ctx context.Context, caller Caller) *compiler {
+	return &compiler{
+		s: s, ctx: ctx, caller: caller, auth: s.authority(), at: s.Now(), nodes: map[graph.Ref]*state{},
+		named: map[string]graph.Ref{}, written: map[string]graph.Ref{},
+		related: map[relationKey]map[graph.Ref]graph.Props{}, surveyed: map[graph.Ref]bool{},
+	}
 }
 
 func (c *compiler) add(s graph.Step)   { c.push(s, false) }
@@ -71,7 +87,22 @@ func (c *compiler) load(muts []Mutation) error {
 		}
 		want(m.Node)
 	}
-	return c.fetch(refs)
+	if err := c.fetch(refs); err != nil {
+		return err
+	}
+	return c.foresee(muts)
+}
+
+// states reads those of the nodes that are not known yet, all at once.
+func (c *compiler) states(refs []graph.Ref) error {
+	var unknown []graph.Ref
+	for _, r := range refs {
+		if _, ok := c.nodes[r]; !ok {
+			c.nodes[r] = &state{}
+			unknown = append(unknown, r)
+		}
+	}
+	return c.fetch(unknown)
 }
 
 func (c *compiler) fetch(refs []graph.Ref) error {

@@ -20,7 +20,7 @@ func (c *compiler) delete(m *Mutation) error {
 	if err := c.need(string(m.Node.Type)+":delete", m.Node); err != nil {
 		return err
 	}
-	if m.Node.Type == Permission || Known(m.Node.Type) && shapes[m.Node.Type] == nil {
+	if m.Node.Type == Permission || Known(m.Node.Type) && shapeOf(m.Node.Type) == nil {
 		return wrong("/node", "%s nodes are not deleted this way", m.Node.Type)
 	}
 	if s.node.Props.Bool("system") {
@@ -36,6 +36,9 @@ func (c *compiler) delete(m *Mutation) error {
 	if err := c.partRoles(doomed); err != nil {
 		return err
 	}
+	if err := c.release(m, s.node); err != nil {
+		return err
+	}
 	// Leaves first, so that each is a leaf when its turn comes.
 	for _, r := range slices.Backward(doomed) {
 		if err := c.bury(r, m.Cascade); err != nil {
@@ -46,7 +49,40 @@ func (c *compiler) delete(m *Mutation) error {
 		// With Cascade a new child means that the look was too early.
 		c.push(step, m.Cascade)
 		c.add(graph.Delete(r))
-		c.nodes[r] = &state{}
+		c.nodes[r] = &state{changed: true}
+	}
+	return nil
+}
+
+// release refuses while other nodes of the catalog are related to the node or,
+// with Cascade, parts them from it. What goes with its organization is related
+// to nothing outside of it.
+func (c *compiler) release(m *Mutation, n *graph.Node) error {
+	if !Catalogued(m.Node.Type) && m.Node.Type != Team {
+		return nil
+	}
+	for _, k := range RelationKinds {
+		if k == graph.ChildOf {
+			continue
+		}
+		sources, err := c.sources(m.Node, k)
+		if err != nil {
+			return err
+		}
+		if len(sources) > 0 && !m.Cascade {
+			return &graph.Error{Kind: graph.InUse, Msg: fmt.Sprintf("%d nodes are related to %s by %s; part them first or ask to cascade", len(sources), m.Node, k), Ref: m.Node}
+		}
+		if k == Tagged {
+			continue // retag writes them anyway
+		}
+		for _, r := range sources {
+			if s := c.nodes[r]; s == nil || s.node != nil || !s.changed {
+				c.add(graph.Touch(r))
+			}
+		}
+	}
+	if m.Node.Type == Tag {
+		return c.retag(m.Node, n.Props, nil)
 	}
 	return nil
 }
@@ -68,7 +104,7 @@ func (c *compiler) below(m *Mutation) ([]graph.Ref, error) {
 				if !m.Cascade {
 					return nil, &graph.Error{Kind: graph.InUse, Msg: fmt.Sprintf("%s has children; delete them first or ask to cascade", m.Node), Ref: m.Node}
 				}
-				if slices.ContainsFunc(c.auth.Parents(child), func(p graph.Ref) bool { return !known[p] }) {
+				if c.outlives(child, r, known) {
 					// It lives on below another parent; only the edge goes.
 					c.add(graph.Unlink(graph.EdgeKey{From: child, Kind: graph.ChildOf, To: r}))
 					c.add(graph.Touch(child))
@@ -88,6 +124,15 @@ func (c *compiler) below(m *Mutation) ([]graph.Ref, error) {
 		}
 	}
 	return doomed, nil
+}
+
+// outlives tells whether a child of r stays when r goes. What has a home goes
+// with it and with nothing else; other things go with the last of their parents.
+func (c *compiler) outlives(child, r graph.Ref, gone map[graph.Ref]bool) bool {
+	if hasHome(child.Type) {
+		return r.Type == Team
+	}
+	return slices.ContainsFunc(c.auth.Parents(child), func(p graph.Ref) bool { return !gone[p] })
 }
 
 // partRoles unties the roles among the doomed from what they inherit from, so

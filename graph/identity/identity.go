@@ -7,8 +7,11 @@
 package identity
 
 import (
+	"context"
 	"encoding/json"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"trellis/graph"
@@ -162,14 +165,76 @@ const MaxMutations = 10_000
 type Service struct {
 	graph     *graph.Graph
 	authority func() Authority
-	now       func() time.Time
-	newID     func() string
+	Options
+}
+
+// Options are what a Service is given besides the graph. Now and NewID must be set.
+type Options struct {
+	Now   func() time.Time
+	NewID func() string
+	// Sealer keeps secrets. Without it, nodes cannot be given any.
+	Sealer Sealer
+	// Rules judge nodes beyond what their fields say.
+	Rules []Rule
+}
+
+// Sealer encrypts what only its owner may read. What Seal returns opens only
+// under the same name.
+type Sealer interface {
+	Seal(name string, data []byte) []byte
+	Open(name string, sealed []byte) ([]byte, error)
+}
+
+// Rule judges a node that is about to be written, and may complete it. An
+// error that is Invalid points with its Fields into the node's data
+// ("/attributes/tier").
+type Rule interface {
+	Judge(ctx context.Context, d *Draft) error
+}
+
+// Draft is a node that is about to be written.
+type Draft struct {
+	Ref graph.Ref
+	// Before is what the node holds now, nil if it is new.
+	Before graph.Props
+	// Props is what it is to hold; a Rule may change it.
+	Props graph.Props
+
+	c *compiler
+	s *state
+}
+
+// Related returns what the node's relation field of that kind and type leads to.
+func (d *Draft) Related(k graph.Kind, t graph.Type) ([]graph.Ref, error) {
+	to, err := d.c.relations(d.Ref, d.s, FieldInfo{Edge: k, To: t})
+	return slices.SortedFunc(maps.Keys(to), graph.CompareRefs), err
+}
+
+// Node returns a node as the mutations before this one leave it, nil if there is none.
+func (d *Draft) Node(r graph.Ref) (*graph.Node, error) {
+	s, err := d.c.state(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.node, nil
+}
+
+// Written yields the nodes of a type that mutations before this one of the same
+// Apply wrote, or, with nil, removed.
+func (d *Draft) Written(t graph.Type) iter.Seq2[graph.Ref, *graph.Node] {
+	return func(yield func(graph.Ref, *graph.Node) bool) {
+		for r, s := range d.c.nodes {
+			if r.Type == t && s.changed && !yield(r, s.node) {
+				return
+			}
+		}
+	}
 }
 
 // New returns a Service that writes to g and asks authority, which must give
 // the index at its present revision.
-func New(g *graph.Graph, authority func() Authority, now func() time.Time, newID func() string) *Service {
-	return &Service{graph: g, authority: authority, now: now, newID: newID}
+func New(g *graph.Graph, authority func() Authority, o Options) *Service {
+	return &Service{graph: g, authority: authority, Options: o}
 }
 
 // ApplyOptions are what api adds to an Apply.
@@ -178,4 +243,6 @@ type ApplyOptions struct {
 	// the record of an idempotency key, for example. Conditions go first.
 	Conditions []graph.Step
 	Steps      []graph.Step
+	// Dry: only find out what would happen. Outcome.Change tells it.
+	Dry bool
 }

@@ -51,6 +51,8 @@ func (c *compiler) edit(m *Mutation) error {
 		err = c.editRole(m.Node, base.props, d.props)
 	case m.Node.Type == ResourceType:
 		err = c.editType(m.Node, base.props, d.props)
+	case hasHome(m.Node.Type), m.Node.Type == Organization:
+		err = c.editEntry(m.Node, s, &d)
 	case !Known(m.Node.Type):
 		err = c.move(m.Node, base.parents, &d)
 	}
@@ -61,13 +63,90 @@ func (c *compiler) edit(m *Mutation) error {
 	return nil
 }
 
+// editEntry does what an edit of the catalog, a team or an organization asks
+// for besides its own fields.
+func (c *compiler) editEntry(r graph.Ref, s *state, d *draft) error {
+	before, began := s.node.Props, len(c.steps)
+	if words, ok := before[PropKeywords]; ok {
+		d.props[PropKeywords] = words
+	}
+	if err := c.complete(r, s, d); err != nil {
+		return err
+	}
+	if before.Bool(PropArchived) && d.props.Bool(PropArchived) && (len(c.steps) > began || !before.Equal(d.props)) {
+		return &graph.Error{Kind: graph.Locked, Msg: r.String() + " is archived; set archived to false first", Ref: r}
+	}
+	if err := c.rename(r, before, d.props); err != nil {
+		return err
+	}
+	if r.Type == Tag {
+		return c.retag(r, before, d.props)
+	}
+	return nil
+}
+
+// complete seals what is secret, writes the relations and asks the rules.
+func (c *compiler) complete(r graph.Ref, s *state, d *draft) error {
+	var before graph.Props
+	if s.node != nil {
+		before = s.node.Props
+	}
+	if err := c.seal(r, before, d); err != nil {
+		return err
+	}
+	if err := c.relate(r, s, d); err != nil {
+		return err
+	}
+	for _, rule := range c.s.Rules {
+		if err := rule.Judge(c.ctx, &Draft{Ref: r, Before: before, Props: d.props, c: c, s: s}); err != nil {
+			return inData(err)
+		}
+	}
+	return nil
+}
+
+// maxFormerSlugs limits how many slugs of its past a node keeps.
+const maxFormerSlugs = 20
+
+// rename keeps the old slug of a node, so that it still leads there. Whoever
+// bore the slug last is found by it.
+func (c *compiler) rename(r graph.Ref, before, after graph.Props) error {
+	was, is := before.String("slug"), after.String("slug")
+	if was == is || was == "" {
+		return nil
+	}
+	former := slices.DeleteFunc(slices.Clone(before.Strings(PropFormerSlugs)), func(s string) bool { return s == was || s == is })
+	former = append(former, was)
+	after[PropFormerSlugs] = former[max(0, len(former)-maxFormerSlugs):]
+	name := formerName(r.Type, before, was)
+	if err := c.findNames([]string{name}); err != nil {
+		return err
+	}
+	holder := c.named[name]
+	if holder.IsZero() || holder == r {
+		return nil
+	}
+	s, err := c.state(holder)
+	if err != nil || s.node == nil || !slices.Contains(s.node.Names, name) {
+		return err
+	}
+	if s.stored && !s.fixed {
+		s.fixed = true
+		c.guard(graph.RequireAt(holder, s.node.Revision))
+	}
+	p := s.node.Props.Clone()
+	p[PropFormerSlugs] = slices.DeleteFunc(slices.Clone(p.Strings(PropFormerSlugs)), func(s string) bool { return s == was })
+	c.store(holder, s, p)
+	return nil
+}
+
 // editable refuses mutations of nodes that callers never write themselves.
 func (c *compiler) editable(m *Mutation, s *state) error {
 	t := m.Node.Type
 	switch {
 	case t == Permission:
 		return wrong("/node", "permissions are made by their resource types")
-	case Known(t) && shapes[t] == nil:
+	case Known(t) && shapeOf(t) == nil:
 		return wrong("/node", "%s nodes are not written this way", t)
 	case !Known(t):
 		rt, err := c.state(graph.Ref{Type: ResourceType, ID: string(t)})
@@ -122,7 +201,13 @@ func (c *compiler) pin(m *Mutation, s *state) {
 func (c *compiler) store(r graph.Ref, s *state, props graph.Props) {
 	n := graph.Node{Ref: r, Names: names(r, props), Props: props}
 	c.add(graph.Put(n))
-	s.node = &n
+	if s.node != nil {
+		n.Revision = s.node.Revision
+	}
+	s.node, s.changed = &n, true
+	for _, name := range n.Names {
+		c.written[name] = r
+	}
 }
 
 // names returns the unique keys of a node.
@@ -132,7 +217,10 @@ func names(r graph.Ref, p graph.Props) []string {
 		out = append(out, EmailName(e))
 	}
 	if s := p.String("slug"); s != "" {
-		out = append(out, SlugName(r.Type, p.String("organization"), s))
+		out = append(out, SlugName(r.Type, home(r.Type, p).ID, s))
+	}
+	for _, s := range p.Strings(PropFormerSlugs) {
+		out = append(out, formerName(r.Type, p, s))
 	}
 	return out
 }
@@ -140,13 +228,23 @@ func names(r graph.Ref, p graph.Props) []string {
 // EmailName is the unique name under which a user with this address is found.
 func EmailName(address string) string { return "email:" + strings.ToLower(address) }
 
-// SlugName is the unique name of a slug: of its type, within the
-// organization if there is one.
-func SlugName(t graph.Type, org, slug string) string {
-	if org != "" {
-		return "slug:" + string(t) + ":" + org + "/" + slug
+// SlugName is the unique name of a slug: of its type, within the organization
+// (or, of an application, the service) if there is one.
+func SlugName(t graph.Type, home, slug string) string {
+	if home != "" {
+		return "slug:" + string(t) + ":" + home + "/" + slug
 	}
 	return "slug:" + string(t) + ":" + slug
+}
+
+// FormerName is the unique name under which a node is found by a slug that it
+// had once.
+func FormerName(t graph.Type, home, slug string) string {
+	return "former:" + strings.TrimPrefix(SlugName(t, home, slug), "slug:")
+}
+
+func formerName(t graph.Type, p graph.Props, slug string) string {
+	return FormerName(t, home(t, p).ID, slug)
 }
 
 // fill gives defaults that depend on other fields.
@@ -202,7 +300,18 @@ func (c *compiler) create(m *Mutation, s *state) error {
 	if err != nil {
 		return err
 	}
+	at := len(c.steps)
+	if hasHome(r.Type) || r.Type == Organization {
+		if err := c.complete(r, s, &d); err != nil {
+			return err
+		}
+	}
+	// The edges that complete made need the node to be there before them.
+	edges := slices.Clone(c.steps[at:])
+	marks := slices.Clone(c.marks[at:])
+	c.steps, c.marks = c.steps[:at], c.marks[:at]
 	c.store(r, s, d.props)
+	c.steps, c.marks = append(c.steps, edges...), append(c.marks, marks...)
 	for _, p := range parents {
 		if p.Type == r.Type {
 			c.add(graph.RequireAcyclic(r, graph.ChildOf, p))
@@ -248,7 +357,7 @@ func (c *compiler) mayCreate(m *Mutation, d *draft) ([]graph.Ref, error) {
 	}
 	for _, p := range parents {
 		err := c.need(string(m.Node.Type)+":create", p)
-		if err == nil {
+		if err == nil || c.hosted(m.Node, d) {
 			continue
 		}
 		if m.Op != OpCreate && (p.Type == graph.Root.Type || !c.check(string(p.Type)+":read", p)) {
@@ -259,19 +368,53 @@ func (c *compiler) mayCreate(m *Mutation, d *draft) ([]graph.Ref, error) {
 	return parents, nil
 }
 
+// hosted tells whether a new node is to belong to a team below which the caller
+// may create it.
+func (c *compiler) hosted(r graph.Ref, d *draft) bool {
+	for _, f := range Describe(r.Type) {
+		if w, ok := d.wishes[f.Name]; ok && f.Edge == graph.ChildOf && len(w.names) == 1 {
+			team, err := c.target(r, d, f, w.names[0])
+			return err == nil && c.check(string(r.Type)+":create", team)
+		}
+	}
+	return false
+}
+
 // parentsOf returns what a new node is put under, after checking that it may
 // be there at all.
 func (c *compiler) parentsOf(r graph.Ref, d *draft) ([]graph.Ref, error) {
 	if !Known(r.Type) {
 		return d.parents, c.allowedParents(r, d.parents)
 	}
+	if r.Type == Application {
+		return c.serviceOf(d)
+	}
 	if org := d.props.String("organization"); org != "" {
 		return []graph.Ref{{Type: Organization, ID: org}}, nil
 	}
-	if r.Type == Role || r.Type == ResourceType {
+	if r.Type == Role || r.Type == ResourceType || r.Type == Blueprint {
 		return []graph.Ref{Vocabulary}, nil
 	}
 	return []graph.Ref{graph.Root}, nil
+}
+
+// serviceOf returns the service of a new application, whose organization is the
+// application's too.
+func (c *compiler) serviceOf(d *draft) ([]graph.Ref, error) {
+	r := graph.Ref{Type: ThirdPartyService, ID: d.props.String("service")}
+	s, err := c.state(r)
+	if err != nil {
+		return nil, err
+	}
+	if s.node == nil || !c.check(string(ThirdPartyService)+":read", r) {
+		return nil, wrong("/data/service", "there is no such service")
+	}
+	org := s.node.Props.String("organization")
+	if given := d.props.String("organization"); given != "" && given != org {
+		return nil, wrong("/data/organization", "is not the organization of the service")
+	}
+	d.props["organization"] = org
+	return []graph.Ref{r}, nil
 }
 
 func (c *compiler) allowedParents(r graph.Ref, parents []graph.Ref) error {

@@ -30,7 +30,23 @@ const (
 	Roles          FieldKind = "roles"       // list of role ids
 	Refs           FieldKind = "refs"        // list of nodes as type:id
 	OrgID          FieldKind = "org"         // the id of an organization
+	Owner          FieldKind = "owner"       // the id of a node of type FieldInfo.To, which it is a child of
+	Whole          FieldKind = "whole"       // whole number
+	Color          FieldKind = "color"       // string: #rrggbb
+	Choice         FieldKind = "choice"      // string: one of FieldInfo.Options
+	Texts          FieldKind = "texts"       // list of strings of at most FieldInfo.Max bytes each
+	TextMap        FieldKind = "text_map"    // object of strings of at most FieldInfo.Max bytes each
+	Secret         FieldKind = "secret"      // string, kept sealed and never shown
+	Rules          FieldKind = "rules"       // list of objects: name, filter, handler, config
+	// Relations are edges of kind FieldInfo.Edge to nodes of type FieldInfo.To
+	// in the same organization, written by their slugs.
+	Relation    FieldKind = "relation"     // string: one, or none
+	Relations   FieldKind = "relations"    // list of strings
+	RelationMap FieldKind = "relation_map" // object by slug, of objects of FieldInfo.EdgeFields
 )
+
+// related tells whether the field is kept in edges.
+func (k FieldKind) related() bool { return k == Relation || k == Relations || k == RelationMap }
 
 // FieldInfo describes one field of a type of node.
 type FieldInfo struct {
@@ -41,6 +57,11 @@ type FieldInfo struct {
 	Immutable bool // fixed after creation
 	ReadOnly  bool // set by the service only
 	Doc       string
+
+	Options    []string   // of Choice
+	Edge       graph.Kind // of relations
+	To         graph.Type // of relations and of Owner
+	EdgeFields []string   // of RelationMap: texts that the edge carries
 }
 
 var (
@@ -61,10 +82,10 @@ var shapes = map[graph.Type][]FieldInfo{
 	},
 	ServiceAccount: {fieldSlug, fieldName, fieldAbout, fieldStatus, fieldAttrs},
 	Group:          {fieldSlug, fieldName, fieldAbout},
-	Organization:   {fieldSlug, fieldName, fieldAbout},
+	Organization:   {fieldSlug, fieldName, fieldAbout, fieldIcon, fieldMore, fieldWas},
 	Team: {
 		{Name: "organization", Kind: OrgID, Required: true, Immutable: true, Doc: "Id of the organization that the team belongs to"},
-		fieldSlug, fieldName, fieldAbout,
+		fieldSlug, fieldName, fieldAbout, fieldIcon, fieldMore, fieldWas,
 	},
 	Role: {
 		{Name: "organization", Kind: OrgID, Immutable: true, Doc: "Id of the organization that owns the role; then it can be granted only inside it"},
@@ -91,26 +112,42 @@ var resourceShape = []FieldInfo{
 
 // Describe returns the fields of a type's nodes.
 func Describe(t graph.Type) []FieldInfo {
-	if s, ok := shapes[t]; ok {
+	if s := shapeOf(t); s != nil {
 		return s
 	}
 	return resourceShape
 }
 
+// shapeOf returns the fields of a type that Trellis brings along, else nil.
+func shapeOf(t graph.Type) []FieldInfo {
+	if s := shapes[t]; s != nil {
+		return s
+	}
+	return catalogShapes[t]
+}
+
 // Known tells whether the type is one that Trellis brings along, and not a
 // registered one.
 func Known(t graph.Type) bool {
-	_, ok := shapes[t]
-	return ok || t == APIKey || t == graph.Root.Type || t == graph.Everyone.Type || t == graph.Authenticated.Type
+	return shapeOf(t) != nil || t == APIKey || t == graph.Root.Type || t == graph.Everyone.Type || t == graph.Authenticated.Type
 }
 
 // Fields returns what callers may see of a node: the fields of its type and
-// nothing else, so that a secret property can never slip out.
+// nothing else, so that a secret property can never slip out. Of secrets only
+// the names of those that are set are shown, as "secrets". Relations are not
+// among them: the node does not hold them.
 func Fields(n graph.Node) map[string]any {
 	out := map[string]any{}
 	for _, f := range Describe(n.Ref.Type) {
 		v, ok := n.Props[f.Name]
 		switch {
+		case f.Kind.related():
+		case f.Kind == Secret:
+			names, _ := out["secrets"].([]string)
+			if ok {
+				names = append(names, f.Name)
+			}
+			out["secrets"] = append([]string{}, names...)
 		case ok:
 			if j, isJSON := v.(graph.JSON); isJSON {
 				v = json.RawMessage(j)
@@ -118,9 +155,11 @@ func Fields(n graph.Node) map[string]any {
 			out[f.Name] = v
 		case f.Kind == Status:
 			out[f.Name] = graph.StatusActive
-		case f.Kind == Words || f.Kind == PermissionList || f.Kind == Roles:
+		case f.Kind == Words || f.Kind == PermissionList || f.Kind == Roles || f.Kind == Texts || f.Kind == Rules:
 			out[f.Name] = []string{}
-		case f.Kind == Object:
+		case f.Kind == Whole:
+			out[f.Name] = int64(0)
+		case f.Kind == Object || f.Kind == TextMap:
 			out[f.Name] = json.RawMessage("{}")
 		case f.Kind == Text:
 			out[f.Name] = ""
@@ -132,10 +171,12 @@ func Fields(n graph.Node) map[string]any {
 }
 
 // draft is the editable part of a node in the form of graph properties, with
-// "parents" of a resource kept apart.
+// what is no property, or not yet, kept apart.
 type draft struct {
 	props   graph.Props
-	parents []graph.Ref
+	parents []graph.Ref       // of a resource
+	wishes  map[string]wish   // relations, by field
+	secrets map[string]string // secrets in clear, by field
 }
 
 // decode reads data as the fields of type t. With patch, base is what the
@@ -147,7 +188,7 @@ func decode(t graph.Type, data json.RawMessage, base *draft, patch bool) (draft,
 	if err != nil {
 		return draft{}, err
 	}
-	d := draft{props: graph.Props{}}
+	d := draft{props: graph.Props{}, wishes: map[string]wish{}, secrets: map[string]string{}}
 	var bad []graph.Field
 	complain := func(name, format string, args ...any) {
 		bad = append(bad, graph.Field{Pointer: "/" + pointer.Replace(name), Msg: fmt.Sprintf(format, args...)})
@@ -157,8 +198,18 @@ func decode(t graph.Type, data json.RawMessage, base *draft, patch bool) (draft,
 		raw, given := in[f.Name]
 		delete(in, f.Name)
 		null := string(raw) == "null"
-		if base != nil && (f.ReadOnly || f.Immutable || (!given && patch) || (!given && f.Kind == Slug)) {
+		if base != nil && (f.ReadOnly || f.Immutable || (!given && (patch || f.Kind == Slug || f.Kind == Secret))) {
 			keep(&d, *base, f.Name)
+		}
+		if f.Kind.related() {
+			if given || base != nil && !patch {
+				w, err := readWish(f, raw, patch && base != nil)
+				if err != nil {
+					complain(f.Name, "%v", err)
+				}
+				d.wishes[f.Name] = w
+			}
+			continue
 		}
 		if !given {
 			if f.Required && base == nil {
@@ -166,7 +217,7 @@ func decode(t graph.Type, data json.RawMessage, base *draft, patch bool) (draft,
 			}
 			continue
 		}
-		if f.Kind == Object && patch && base != nil && !null {
+		if (f.Kind == Object || f.Kind == TextMap) && patch && base != nil && !null {
 			raw, err = mergeObject(base.props[f.Name], raw)
 			if err != nil {
 				complain(f.Name, "%v", err)
@@ -273,6 +324,17 @@ func read(d *draft, f FieldInfo, raw json.RawMessage) error {
 		}
 		d.props[f.Name] = b
 		return nil
+	case Whole:
+		var n int32
+		if json.Unmarshal(raw, &n) != nil {
+			return errors.New("want a whole number")
+		}
+		d.props[f.Name] = int64(n)
+		return nil
+	case TextMap:
+		return readTextMap(d, f, raw)
+	case Rules:
+		return readRules(d, f, raw)
 	case Object:
 		if raw[0] != '{' {
 			return errors.New("want an object")
@@ -283,7 +345,7 @@ func read(d *draft, f FieldInfo, raw json.RawMessage) error {
 		}
 		d.props[f.Name] = p[f.Name]
 		return nil
-	case Words, PermissionList, Roles, Refs:
+	case Words, PermissionList, Roles, Refs, Texts:
 		var list []string
 		if json.Unmarshal(raw, &list) != nil {
 			return errors.New("want a list of strings")
@@ -297,6 +359,13 @@ func read(d *draft, f FieldInfo, raw json.RawMessage) error {
 	v, err := readText(f, s)
 	if err != nil {
 		return err
+	}
+	if f.Kind == Secret {
+		delete(d.props, f.Name)
+		if v != "" {
+			d.secrets[f.Name] = v
+		}
+		return nil
 	}
 	if v == "" && f.Kind != Slug {
 		delete(d.props, f.Name)
@@ -336,6 +405,8 @@ func readList(d *draft, f FieldInfo, list []string) error {
 		switch f.Kind {
 		case PermissionList:
 			ok = validPermission(s)
+		case Texts:
+			ok = len(s) <= f.Max && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
 		case Roles:
 			ok = graph.Ref{Type: Role, ID: s}.Validate() == nil
 		}
@@ -374,6 +445,25 @@ func readText(f FieldInfo, s string) (string, error) {
 		}
 		if err := (graph.Ref{Type: Organization, ID: s}).Validate(); err != nil {
 			return "", errors.New("is not the id of an organization")
+		}
+	case Owner:
+		if ref, err := graph.ParseRef(s); err == nil && ref.Type == f.To {
+			s = ref.ID
+		}
+		if err := (graph.Ref{Type: f.To, ID: s}).Validate(); err != nil {
+			return "", fmt.Errorf("is not the id of a %s", f.To)
+		}
+	case Color:
+		if s != "" && !validColor(s) {
+			return "", errors.New("want a colour as #rrggbb")
+		}
+	case Choice:
+		if s != "" && !slices.Contains(f.Options, s) {
+			return "", fmt.Errorf("want one of %s", strings.Join(f.Options, ", "))
+		}
+	case Secret:
+		if len(s) > maxSecret {
+			return "", fmt.Errorf("is %d bytes long; the limit is %d", len(s), maxSecret)
 		}
 	case Text:
 		if len(s) > f.Max {
@@ -425,4 +515,81 @@ func validPermission(s string) bool {
 	t, a, ok := strings.Cut(s, ":")
 	word := func(w string) bool { return w == "*" || graph.Type(w).Valid() }
 	return ok && word(t) && word(a) && s != "*:*"
+}
+
+func validColor(s string) bool {
+	if len(s) != 7 || s[0] != '#' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if c := s[i] | 0x20; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// readTextMap reads an object of texts.
+func readTextMap(d *draft, f FieldInfo, raw json.RawMessage) error {
+	var m map[string]string
+	if json.Unmarshal(raw, &m) != nil || m == nil {
+		return errors.New("want an object of strings")
+	}
+	if len(m) > maxList {
+		return fmt.Errorf("has %d entries; the limit is %d", len(m), maxList)
+	}
+	for k, v := range m {
+		if k == "" || len(k) > 100 || !graph.Printable(k) {
+			return fmt.Errorf("%.80q cannot be a name here", k)
+		}
+		if len(v) > f.Max || strings.ContainsRune(v, 0) {
+			return fmt.Errorf("%.80q: want at most %d bytes of text", k, f.Max)
+		}
+	}
+	if len(m) == 0 {
+		delete(d.props, f.Name)
+		return nil
+	}
+	p, err := graph.Props{f.Name: m}.Normalize()
+	if err != nil {
+		return err
+	}
+	d.props[f.Name] = p[f.Name]
+	return nil
+}
+
+// rule is one rule of a webhook.
+type rule struct {
+	Name    string         `json:"name,omitempty"`
+	Filter  string         `json:"filter"`
+	Handler string         `json:"handler"`
+	Config  map[string]any `json:"config,omitempty"`
+}
+
+// readRules reads the rules of a webhook.
+func readRules(d *draft, f FieldInfo, raw json.RawMessage) error {
+	var rules []rule
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&rules); err != nil {
+		return errors.New("want a list of objects with name, filter, handler and config")
+	}
+	if len(rules) > 100 {
+		return fmt.Errorf("has %d entries; the limit is 100", len(rules))
+	}
+	for i, r := range rules {
+		if r.Handler == "" || len(r.Handler) > 200 || len(r.Filter) > 4000 || len(r.Name) > 200 {
+			return fmt.Errorf("entry %d: want a handler of at most 200 bytes, a filter of at most 4000 and a name of at most 200", i)
+		}
+	}
+	if len(rules) == 0 {
+		delete(d.props, f.Name)
+		return nil
+	}
+	p, err := graph.Props{f.Name: rules}.Normalize()
+	if err != nil {
+		return err
+	}
+	d.props[f.Name] = p[f.Name]
+	return nil
 }

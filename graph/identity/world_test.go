@@ -64,9 +64,9 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, time.Now, func() string {
+	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, identity.Options{Now: time.Now, NewID: func() string {
 		return fmt.Sprintf("id-%d", w.ids.Add(1))
-	})
+	}})
 	if _, err := w.graph.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
