@@ -218,6 +218,8 @@ func TestARenamedSlugIsFoundByTheOldOne(t *testing.T) {
 	w.must(root, `{"op":"patch","node":"project:billing","data":{"slug":"bills"}}`)
 	former("billing", "billing", "bills")
 	former("invoices", "billing", "bills")
+	w.must(root, `{"op":"create","node":"project:later","data":{"organization":"acme","depends_on":["invoices"]}}`)
+	w.wants("project:later", map[graph.Kind]string{identity.DependsOn: "project:billing"})
 	// Somebody else takes the slug and gives it up again: it is theirs now.
 	w.must(root, `{"op":"patch","node":"project:ledger","data":{"slug":"invoices"}}`)
 	w.must(root, `{"op":"patch","node":"project:ledger","data":{"slug":"books"}}`)

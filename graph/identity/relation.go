@@ -210,30 +210,35 @@ func (c *compiler) adopt(r graph.Ref, s *state, team graph.Ref) error {
 }
 
 // target finds the node that a relation names: in the node's own organization,
-// by its slug or else by its id, and only if the caller may read it.
+// by its slug, its id, or a slug that it had before, and only if the caller may
+// read it.
 func (c *compiler) target(r graph.Ref, d *draft, f FieldInfo, name string) (graph.Ref, error) {
 	org := d.props.String("organization")
-	if r.Type == Organization {
-		org = r.ID
+	for _, find := range []func() (graph.Ref, error){
+		func() (graph.Ref, error) { return c.bySlug(f.To, org, name) },
+		func() (graph.Ref, error) { return graph.Ref{Type: f.To, ID: name}, nil },
+		func() (graph.Ref, error) { return c.byName(FormerName(f.To, org, name)) },
+	} {
+		to, err := find()
+		if err != nil {
+			return graph.Ref{}, err
+		}
+		if to.IsZero() {
+			continue
+		}
+		s, err := c.state(to)
+		if err != nil {
+			return graph.Ref{}, err
+		}
+		if s.node == nil || s.node.Props.String("organization") != org || !c.check(string(to.Type)+":read", to) {
+			continue
+		}
+		if to == r {
+			return graph.Ref{}, graph.Errorf(graph.Invalid, "it cannot be related to itself")
+		}
+		return to, nil
 	}
-	to, err := c.bySlug(f.To, org, name)
-	if err != nil {
-		return graph.Ref{}, err
-	}
-	if to.IsZero() {
-		to = graph.Ref{Type: f.To, ID: name}
-	}
-	s, err := c.state(to)
-	if err != nil {
-		return graph.Ref{}, err
-	}
-	if s.node == nil || s.node.Props.String("organization") != org || !c.check(string(to.Type)+":read", to) {
-		return graph.Ref{}, graph.Errorf(graph.Invalid, "there is no %s %.80q in this organization", strings.ReplaceAll(string(f.To), "_", " "), name)
-	}
-	if to == r {
-		return graph.Ref{}, graph.Errorf(graph.Invalid, "it cannot be related to itself")
-	}
-	return to, nil
+	return graph.Ref{}, graph.Errorf(graph.Invalid, "there is no %s %.80q in this organization", strings.ReplaceAll(string(f.To), "_", " "), name)
 }
 
 // bySlug finds a node by its slug within an organization, as the mutations so
@@ -242,16 +247,18 @@ func (c *compiler) bySlug(t graph.Type, org, slug string) (graph.Ref, error) {
 	if !validSlug(slug) {
 		return graph.Ref{}, nil
 	}
-	name := SlugName(t, org, slug)
-	if r, ok := c.written[name]; ok {
-		return r, nil
-	}
-	r, ok := c.named[name]
+	return c.byName(SlugName(t, org, slug))
+}
+
+func (c *compiler) byName(name string) (graph.Ref, error) {
+	r, ok := c.written[name]
 	if !ok {
-		if err := c.findNames([]string{name}); err != nil {
-			return graph.Ref{}, err
+		if r, ok = c.named[name]; !ok {
+			if err := c.findNames([]string{name}); err != nil {
+				return graph.Ref{}, err
+			}
+			r = c.named[name]
 		}
-		r = c.named[name]
 	}
 	if r.IsZero() {
 		return r, nil
