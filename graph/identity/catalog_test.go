@@ -168,7 +168,7 @@ func TestWhatIsMadeInOneApplyMayBeRelated(t *testing.T) {
 		t.Errorf("keywords %q", got)
 	}
 	w.refused(root, graph.Invalid, `
-{"op":"patch","node":"tag:new","data":{"slug":"again"}}
+{"op":"delete","node":"tag:new","cascade":true}
 {"op":"patch","node":"project:a","data":{"tags":["renamed"]}}`)
 }
 
