@@ -35,6 +35,7 @@ type Reader interface {
 	// Check answers the rule of permission by the engine alone, without any
 	// index: the oracle that the index is compared with. See CheckQuery.
 	Check(ctx context.Context, q CheckQuery) (CheckAnswer, error)
+	Searcher
 }
 
 // Writer changes what is in the store.

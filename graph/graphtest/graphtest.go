@@ -46,7 +46,7 @@ type testCase struct {
 }
 
 func allCases() []testCase {
-	return slices.Concat(stepCases, nameCases, valueCases, readCases, checkCases, feedCases, portCases, lifeCases, raceCases)
+	return slices.Concat(stepCases, nameCases, valueCases, readCases, checkCases, feedCases, portCases, lifeCases, raceCases, searchCases)
 }
 
 // Cases lists the names of all cases. Each of graph.Questions is one.

@@ -53,6 +53,10 @@ func (r *room) calls(s graph.Store) map[string]func(context.Context) error {
 			_, err := s.Check(ctx, graph.CheckQuery{Subject: graph.Everyone, Permission: "a:b", Resource: graph.Root, At: r.now()})
 			return err
 		},
+		"Search": func(ctx context.Context) error {
+			_, err := s.Search(ctx, graph.SearchQuery{Words: []string{"a"}, Limit: 1})
+			return err
+		},
 		"Commit": func(ctx context.Context) error {
 			res, err := s.Commit(ctx, []graph.Batch{r.batch(put(r.ref("doc", "never")))})
 			if err == nil {

@@ -83,6 +83,7 @@ func nodeProps(n *graph.Node) map[string]any {
 	if len(n.Names) > 0 {
 		m[propNames] = n.Names
 	}
+	putSearched(m, n)
 	return m
 }
 
@@ -99,6 +100,9 @@ func edgeProps(e *graph.Edge) map[string]any {
 func getProps(m map[string]any) (graph.Props, error) {
 	var p graph.Props
 	for name, v := range m {
+		if name[0] == '_' { // the index's own; no Prop begins so
+			continue
+		}
 		plain, isJSON := strings.CutSuffix(name, jsonSuffix)
 		if reserved(plain) {
 			short, escaped := strings.CutSuffix(plain, "_")

@@ -33,8 +33,12 @@ func (s *Store) prepare(ctx context.Context) error {
 		if err := s.migrate(ctx, run); err != nil {
 			return err
 		}
-		_, err := all(ctx, run, text("prepare"), map[string]any{"id": s.opts.NewID(), "nodes": s.given()})
-		return err
+		rows, err := all(ctx, run, text("prepare"), map[string]any{"id": s.opts.NewID(), "nodes": s.given()})
+		if err != nil {
+			return err
+		}
+		indexed, _ := rows[0].Values[2].(string)
+		return s.reindex(ctx, run, indexed)
 	})
 	if err == nil {
 		s.ready.Store(true)

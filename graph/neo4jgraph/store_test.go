@@ -174,7 +174,7 @@ func TestFirstContactOfTwoProcessesAtOnce(t *testing.T) {
 	ctx := context.Background()
 	for _, q := range []string{
 		"DROP CONSTRAINT trellis_entity_key IF EXISTS", "DROP CONSTRAINT trellis_name IF EXISTS", "DROP CONSTRAINT trellis_change_revision IF EXISTS",
-		"DROP CONSTRAINT trellis_consumer_name IF EXISTS", "DROP CONSTRAINT trellis_store_key IF EXISTS", "DROP INDEX trellis_grant_key IF EXISTS", "MATCH (n:_Schema) DELETE n",
+		"DROP CONSTRAINT trellis_consumer_name IF EXISTS", "DROP CONSTRAINT trellis_store_key IF EXISTS", "DROP INDEX trellis_grant_key IF EXISTS", "DROP INDEX trellis_search IF EXISTS", "MATCH (n:_Schema) DELETE n",
 		"DROP CONSTRAINT trellis_schema_number IF EXISTS",
 	} {
 		execute(t, session, q)

@@ -150,17 +150,12 @@ func (w *writer) apply(f *graph.Effects) error {
 	if len(f.Changes) == 0 {
 		return nil
 	}
-	if err := w.applyDeletions(f); err != nil {
+	var x indexer
+	if err := w.applyDeletions(f, &x); err != nil {
 		return err
 	}
-	for _, p := range f.Nodes {
-		n, st := p.Node, w.run.newNode
-		if !p.New {
-			st = w.run.setNode
-		}
-		if _, err := st.exec(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)); err != nil {
-			return err
-		}
+	if err := w.applyNodes(f, &x); err != nil {
+		return err
 	}
 	for _, p := range f.Names {
 		if _, err := w.run.setName.exec(p.Name, column(p.Ref)); err != nil {
@@ -178,11 +173,30 @@ func (w *writer) apply(f *graph.Effects) error {
 			return err
 		}
 	}
+	if err := x.flush(w); err != nil {
+		return err
+	}
 	_, err := w.run.setHead.exec(int64(f.Head))
 	return err
 }
 
-func (w *writer) applyDeletions(f *graph.Effects) error {
+func (w *writer) applyNodes(f *graph.Effects, x *indexer) error {
+	before := searchedBefore(f)
+	for _, p := range f.Nodes {
+		n, st := p.Node, w.run.newNode
+		if !p.New {
+			st = w.run.setNode
+		}
+		id, _, err := st.number(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision))
+		if err != nil {
+			return err
+		}
+		x.put(id, graph.SearchedOf(n), before[n.Ref])
+	}
+	return nil
+}
+
+func (w *writer) applyDeletions(f *graph.Effects, x *indexer) error {
 	for _, k := range f.EdgesGone {
 		if _, err := w.run.dropEdge.exec(string(k.Kind), column(k.From), column(k.To), k.Key); err != nil {
 			return err
@@ -194,8 +208,12 @@ func (w *writer) applyDeletions(f *graph.Effects) error {
 		}
 	}
 	for _, r := range f.NodesGone {
-		if _, err := w.run.dropNode.exec(column(r)); err != nil {
+		id, found, err := w.run.dropNode.number(column(r))
+		if err != nil {
 			return err
+		}
+		if found && graph.Searchable(r.Type) {
+			x.drop(id)
 		}
 	}
 	return nil

@@ -106,6 +106,7 @@ type importer struct {
 	count int
 
 	newName *statement // unlike setName, it takes no name from another node
+	index   indexer
 }
 
 // Indexes of edge that wait until all edges are there.
@@ -188,8 +189,13 @@ func (im *importer) node(n *graph.Node) error {
 	if n.Ref == graph.Root || n.Ref == graph.Everyone || n.Ref == graph.Authenticated {
 		st = im.w.run.setNode
 	}
-	if _, err := st.exec(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)); err != nil {
+	id, _, err := st.number(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision))
+	if err != nil {
 		return twice(err, n.Ref.String())
+	}
+	im.index.put(id, graph.SearchedOf(n), graph.Searched{})
+	if err := im.index.some(im.w); err != nil {
+		return err
 	}
 	for _, name := range n.Names {
 		if _, err := im.newName.exec(name, column(n.Ref)); err != nil {
@@ -215,6 +221,9 @@ func twice(err error, what string) error {
 
 func (im *importer) finish() error {
 	if err := im.flush(); err != nil {
+		return err
+	}
+	if err := im.index.flush(im.w); err != nil {
 		return err
 	}
 	for _, ix := range lateIndexes {

@@ -16,6 +16,10 @@ import (
 // application marks the file as a graph of Trellis ("TrlG").
 const application = 0x54726c47
 
+// searchStep is the place of 0002_search.sql: what is in the store already is
+// indexed by the program, which knows how texts become words.
+const searchStep = 1
+
 // migrate brings the schema up to date, in one transaction: two processes that
 // start together on a new file do it once.
 func migrate(ctx context.Context, w *writer, newID func() string) error {
@@ -50,6 +54,11 @@ func migrate(ctx context.Context, w *writer, newID func() string) error {
 		}
 		if _, err := w.exec(string(text)); err != nil {
 			return err
+		}
+		if i == searchStep && version > 0 {
+			if err := indexAll(w); err != nil {
+				return err
+			}
 		}
 	}
 	if version == 0 {

@@ -1,0 +1,6 @@
+// Reads nodes of all types by key, a page at a time.
+// Parameters: after (key), limit
+// Columns: props
+MATCH (n:Entity)
+WHERE n.key > $after
+RETURN properties(n) AS props ORDER BY n.key LIMIT $limit

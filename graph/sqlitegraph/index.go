@@ -1,0 +1,169 @@
+package sqlitegraph
+
+import (
+	"cmp"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
+
+	"trellis/graph"
+)
+
+const (
+	indexText   = `INSERT INTO search (rowid, whole, title, body, scope) VALUES (?, ?, ?, ?, ?)`
+	newWordText = `INSERT INTO word (word) VALUES (?) ON CONFLICT DO NOTHING`
+)
+
+// indexer collects what a transaction changes in the search index. FTS5 writes
+// a new segment whenever it is given a row before the last one, so all is
+// done at the end and in order. The zero value is ready.
+type indexer struct {
+	rows  []indexRow
+	words map[string]bool // those that this transaction has put into word
+}
+
+type indexRow struct {
+	id       int64
+	searched graph.Searched // empty: the row goes
+	fresh    bool           // there is no row yet
+}
+
+// put notes what the node says now and said before.
+func (x *indexer) put(id int64, now, before graph.Searched) {
+	fresh := len(before.Scope) == 0
+	if !now.Equal(before) {
+		x.rows = append(x.rows, indexRow{id, now, fresh})
+	}
+}
+
+func (x *indexer) drop(id int64) { x.rows = append(x.rows, indexRow{id: id}) }
+
+// searchedBefore returns what was indexed of the nodes that are replaced.
+func searchedBefore(f *graph.Effects) map[graph.Ref]graph.Searched {
+	out := map[graph.Ref]graph.Searched{}
+	for _, p := range f.Nodes {
+		if !p.New && graph.Searchable(p.Node.Ref.Type) {
+			out[p.Node.Ref] = graph.Searched{}
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	seen := map[graph.Ref]bool{}
+	for i := range f.Changes {
+		for _, e := range f.Changes[i].Entries {
+			if e.Node == nil || e.Node.Before == nil {
+				continue
+			}
+			ref := e.Node.Before.Ref
+			if _, replaced := out[ref]; replaced && !seen[ref] {
+				out[ref], seen[ref] = graph.SearchedOf(e.Node.Before), true
+			}
+		}
+	}
+	return out
+}
+
+// indexAtOnce is how many nodes a bulk load collects before it writes them.
+const indexAtOnce = 1_000
+
+// some is flush when there is much to do.
+func (x *indexer) some(w *writer) error {
+	if len(x.rows) < indexAtOnce {
+		return nil
+	}
+	return x.flush(w)
+}
+
+func (x *indexer) flush(w *writer) error {
+	slices.SortStableFunc(x.rows, func(a, b indexRow) int { return cmp.Compare(a.id, b.id) })
+	for i := range x.rows {
+		if err := x.write(w.run.index, w.run.unindex, &x.rows[i]); err != nil {
+			return err
+		}
+	}
+	if err := x.newWords(w.run.newWord); err != nil {
+		return err
+	}
+	x.rows = x.rows[:0]
+	return nil
+}
+
+func (x *indexer) write(index, unindex *statement, r *indexRow) error {
+	if !r.fresh {
+		if _, err := unindex.exec(r.id); err != nil {
+			return err
+		}
+	}
+	if s := &r.searched; len(s.Scope) > 0 {
+		if _, err := index.exec(r.id, spaced(s.Whole), spaced(s.Title), spaced(s.Body), spaced(s.Scope)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func spaced(words []string) string { return strings.Join(words, " ") }
+
+func (x *indexer) newWords(st *statement) error {
+	if x.words == nil {
+		x.words = map[string]bool{}
+	}
+	var fresh []string
+	for i := range x.rows {
+		for _, list := range [...][]string{x.rows[i].searched.Title, x.rows[i].searched.Body} {
+			for _, w := range list {
+				if !x.words[w] {
+					x.words[w] = true
+					fresh = append(fresh, w)
+				}
+			}
+		}
+	}
+	slices.Sort(fresh)
+	for _, w := range fresh {
+		if _, err := st.exec(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexAll indexes a store that was made before there was an index.
+func indexAll(w *writer) (err error) {
+	var st [3]*statement
+	for i, text := range [...]string{`SELECT ` + nodeColumns + `, id FROM node WHERE id > ? ORDER BY id LIMIT ?`, indexText, newWordText} {
+		if st[i], err = w.statement(text); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, st[i].st.Close()) }()
+	}
+	var x indexer
+	for after, more := int64(0), true; more; {
+		rows := 0
+		err := st[0].query(func(row []driver.Value) error {
+			var n graph.Node
+			if err := nodeOf(row, &n); err != nil {
+				return err
+			}
+			rows++
+			after, _ = row[6].(int64)
+			x.put(after, graph.SearchedOf(&n), graph.Searched{})
+			return nil
+		}, after, int64(indexAtOnce))
+		if err != nil {
+			return err
+		}
+		for i := range x.rows {
+			if err := x.write(st[1], nil, &x.rows[i]); err != nil {
+				return err
+			}
+		}
+		if err := x.newWords(st[2]); err != nil {
+			return err
+		}
+		x.rows, more = x.rows[:0], rows == indexAtOnce
+	}
+	return nil
+}
