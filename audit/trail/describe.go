@@ -1,6 +1,8 @@
 package trail
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"trellis/auth"
@@ -51,7 +53,7 @@ func Describe(e graph.Entry) (Description, bool) {
 		d := Description{Node: either(n.After, n.Before).Ref, Before: nodeFields(n.Before), After: nodeFields(n.After)}
 		d.Effect = effect(n.Before != nil, n.After != nil)
 		if d.Effect == identity.Updated {
-			d.Touched = n.Before.Props.Equal(n.After.Props)
+			d.Touched = alike(n.Before.Props, n.After.Props)
 			d.Hidden = !d.Touched && !unshown(n.Before).Equal(unshown(n.After))
 		}
 		return d, !inner[d.Node.Type]
@@ -123,18 +125,38 @@ func unshown(n *graph.Node) graph.Props {
 		return out
 	}
 	for _, f := range identity.Describe(n.Ref.Type) {
-		delete(out, f.Name)
+		if f.Kind != identity.Secret {
+			delete(out, f.Name)
+		}
 	}
+	delete(out, identity.PropKeywords)
 	return out
 }
 
-// edgeFields picks the properties of memberships and grants. Edges of other
-// kinds show none.
+// alike tells whether nothing differs but what is derived from other nodes.
+func alike(before, after graph.Props) bool {
+	a, b := maps.Clone(before), maps.Clone(after)
+	delete(a, identity.PropKeywords)
+	delete(b, identity.PropKeywords)
+	return a.Equal(b)
+}
+
+// relation tells whether edges of the kind relate nodes of the catalog.
+func relation(k graph.Kind) bool {
+	return k != graph.ChildOf && slices.Contains(identity.RelationKinds, k)
+}
+
+// edgeFields picks the properties of memberships and grants, and all of the
+// catalog's relations. Edges of other kinds show none.
 func edgeFields(e *graph.Edge) map[string]any {
 	if e == nil {
 		return nil
 	}
 	out := map[string]any{}
+	if relation(e.Kind) {
+		maps.Copy(out, e.Props)
+		return out
+	}
 	if e.Kind != graph.CanAccess && e.Kind != graph.MemberOf {
 		return out
 	}

@@ -19,8 +19,8 @@ import (
 //
 // Actions are TYPE:create, update and delete of a node; grant:create, update and
 // delete; member:add, update and remove; parent:add and remove; role:inherit,
-// disinherit, permit and unpermit; edge:create, update and delete of any other
-// edge, whose kind is then part of Before and After. Before and After hold what
+// disinherit, permit and unpermit; relation:add, update and remove of a relation
+// of the catalog, and edge:create, update and delete of any other edge, whose kind is then part of Before and After. Before and After hold what
 // differs, with sorted keys: all that is not empty of what was created or
 // deleted. That a secret changed is told as {"secret":"changed"}.
 //
@@ -100,13 +100,17 @@ var verbs = map[graph.Kind]map[identity.Effect]string{
 	graph.Grants:    {identity.Created: "role:permit", identity.Deleted: "role:unpermit"},
 }
 
+var relations = map[identity.Effect]string{identity.Created: "relation:add", identity.Updated: "relation:update", identity.Deleted: "relation:remove"}
+
 var plain = map[identity.Effect]string{identity.Created: "create", identity.Updated: "update", identity.Deleted: "delete"}
 
 func (m *maker) event(d *Description) {
 	before, after := maps.Clone(d.Before), maps.Clone(d.After)
 	action := string(d.Node.Type) + ":" + plain[d.Effect]
 	if d.Edge != nil {
-		if action = verbs[d.Edge.Kind][d.Effect]; action == "" {
+		if action = verbs[d.Edge.Kind][d.Effect]; relation(d.Edge.Kind) {
+			action = relations[d.Effect]
+		} else if action == "" {
 			action = "edge:" + plain[d.Effect]
 		}
 	}
@@ -167,7 +171,7 @@ func compact(fields map[string]any) string {
 // empty tells whether a value is what a field holds that was never set.
 func empty(v any) bool {
 	switch string(encode(v)) {
-	case `""`, `[]`, `{}`, `false`, `null`:
+	case `""`, `[]`, `{}`, `false`, `null`, `0`:
 		return true
 	}
 	return false

@@ -123,6 +123,23 @@ func TestEveryMutationHasItsEvents(t *testing.T) {
 			`grant:create platform:root / user:alice +{"actions":["folder:read"],"granted_by":"service_account:root"} @`},
 		{`{"op":"create","node":"organization:umbrella","data":{}}`,
 			`organization:create organization:umbrella +{"parents":["platform:root"],"slug":"umbrella"} @organization:umbrella`},
+		{`{"op":"create","node":"tag:go","data":{"organization":"umbrella"}}
+		  {"op":"create","node":"environment:live","data":{"organization":"umbrella"}}
+		  {"op":"create","node":"project:till","data":{"organization":"umbrella","tags":["go"],"environments":{"live":{"url":"https://a"}}}}`, `
+			tag:create tag:go +{"organization":"umbrella","parents":["organization:umbrella"],"slug":"go"} @tag:go,organization:umbrella
+			environment:create environment:live +{"organization":"umbrella","parents":["organization:umbrella"],"slug":"live"} @environment:live,organization:umbrella
+			project:create project:till +{"organization":"umbrella","parents":["organization:umbrella"],"slug":"till"} @project:till,organization:umbrella
+			relation:add project:till / tag:go +{"kind":"TAGGED"} @project:till,organization:umbrella
+			relation:add project:till / environment:live +{"kind":"DEPLOYED_IN","url":"https://a"} @project:till,organization:umbrella`},
+		{`{"op":"patch","node":"project:till","data":{"environments":{"live":{"url":"https://b"}}}}`,
+			`relation:update project:till / environment:live -{"kind":"DEPLOYED_IN","url":"https://a"} +{"kind":"DEPLOYED_IN","url":"https://b"} @project:till,organization:umbrella`},
+		// The words that a project has of its tags are no change of the project.
+		{`{"op":"patch","node":"tag:go","data":{"name":"Golang"}}`,
+			`tag:update tag:go -{"name":""} +{"name":"Golang"} @tag:go,organization:umbrella`},
+		{`{"op":"create","node":"webhook:hook","data":{"organization":"umbrella","secret":"hush"}}`,
+			`webhook:create webhook:hook +{"organization":"umbrella","parents":["organization:umbrella"],"secrets":["secret"],"slug":"hook"} @webhook:hook,organization:umbrella`},
+		{`{"op":"patch","node":"webhook:hook","data":{"secret":"hush-hush"}}`,
+			`webhook:update webhook:hook +{"secret":"changed"} @webhook:hook,organization:umbrella`},
 		// Both sides see the move; that the folder was touched needs no word.
 		{`{"op":"patch","node":"folder:2026","data":{"parents":["organization:umbrella"]}}`, `
 			parent:remove folder:2026 / folder:plans @folder:2026,folder:plans,organization:acme,organization:umbrella

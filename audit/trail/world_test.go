@@ -21,6 +21,7 @@ import (
 	"trellis/audit"
 	"trellis/audit/sqliteaudit"
 	"trellis/audit/trail"
+	"trellis/auth"
 	"trellis/graph"
 	"trellis/graph/identity"
 	"trellis/graph/neo4jgraph"
@@ -156,7 +157,7 @@ func attach(t testing.TB, store graph.Store) *world {
 	w := &world{t: t, store: store, index: permission.New()}
 	w.graph = graph.New(store, graph.Options{Poll: 10 * time.Millisecond, Log: quiet}, w.index)
 	t.Cleanup(w.graph.Close)
-	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, identity.Options{Now: time.Now, NewID: func() string {
+	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, identity.Options{Now: time.Now, Sealer: sealer(t), NewID: func() string {
 		return fmt.Sprintf("id-%d", w.ids.Add(1))
 	}})
 	if _, err := w.graph.Sync(t.Context()); err != nil {
@@ -354,4 +355,13 @@ func until(t testing.TB, what string, is func() bool) {
 			t.Fatalf("it did not come about: %s", what)
 		}
 	}
+}
+
+func sealer(t testing.TB) identity.Sealer {
+	t.Helper()
+	s, err := auth.NewSecrets(strings.Repeat("s", auth.MinSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
