@@ -15,7 +15,7 @@ const (
 	MaxFacets      = 12   // facets of one question
 	MaxFacetValues = 100  // values shown of one facet
 	MaxDepth       = 32   // steps of a walk
-	MaxNodes       = 2000 // nodes of a walk; it shows four times as many edges at most
+	MaxNodes       = 2000 // nodes of a walk; it shows four edges for each at most
 )
 
 // Scope is what the caller may read: what is at or below one of the places.
@@ -79,7 +79,7 @@ const (
 type Filter struct {
 	// Relations: it is related by the kind to one of these. CHILD_OF are its
 	// parents: the owner team of a project, the service of an application.
-	// Nodes that do not exist match nothing.
+	// Nodes that do not exist match nothing, and so does an empty list.
 	Relations map[graph.Kind][]graph.Ref
 	// Attributes: its attribute has one of these values, or is a list that
 	// has one in it. Values are compared as text: "true", "3", "1.5".
@@ -165,8 +165,7 @@ type WalkQuery struct {
 type Walk struct {
 	// Nodes are in order of distance, then name; the start is the first.
 	Nodes []WalkNode
-	// Edges are all dependencies among the nodes, except those that only lead
-	// on from the last level. By the nodes' order.
+	// Edges are all dependencies among the nodes, by the nodes' order.
 	Edges []WalkEdge
 	// Cycles are the largest groups of nodes that all depend on one another
 	// by these edges (one node, if it depends on itself). In the nodes' order.

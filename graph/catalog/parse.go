@@ -1,0 +1,141 @@
+package catalog
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"trellis/graph"
+)
+
+// What is kept of one node, in bytes and numbers. Identity allows less for
+// slugs and names; the limits hold memory for what was written past it.
+const (
+	maxSlug       = 256
+	maxName       = 512
+	maxFold       = 128 // of a name, for comparing
+	maxWord       = 64
+	maxDocWords   = 64
+	maxAttrName   = 128
+	maxAttrValue  = 256 // longer values are not found by
+	maxAttrValues = 256
+)
+
+// content is what a document takes from its node, worked out before the index
+// is locked.
+type content struct {
+	ref              graph.Ref
+	slug, name, fold string
+	organization     string
+	created, updated int64
+	archived         bool
+	attributes       []attribute
+	words            []string
+}
+
+type attribute struct{ name, value string }
+
+func contentOf(n *graph.Node) content {
+	c := content{
+		ref:          n.Ref,
+		slug:         cut(n.Props.String("slug"), maxSlug),
+		name:         cut(n.Props.String("name"), maxName),
+		organization: n.Props.String("organization"),
+		created:      n.Created.UnixMilli(),
+		updated:      n.Updated.UnixMilli(),
+		archived:     n.Props.Bool("archived"),
+		attributes:   attributesOf(n.Props["attributes"]),
+	}
+	c.fold = cut(foldText(c.name), maxFold)
+	c.words = appendWords(c.words, c.name)
+	c.words = appendWords(c.words, c.slug)
+	if ids, ok := n.Props["identifiers"].(graph.JSON); ok {
+		var m map[string]any
+		if json.Unmarshal([]byte(ids), &m) == nil {
+			for _, v := range m {
+				s, _ := v.(string)
+				c.words = appendWords(c.words, s)
+			}
+		}
+	}
+	slices.Sort(c.words)
+	c.words = slices.Compact(c.words)
+	if len(c.words) > maxDocWords {
+		c.words = c.words[:maxDocWords]
+	}
+	return c
+}
+
+// attributesOf lists the scalars of an object and those in its arrays.
+func attributesOf(v any) (out []attribute) {
+	text, ok := v.(graph.JSON)
+	if !ok {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.UseNumber()
+	var m map[string]any
+	if d.Decode(&m) != nil {
+		return nil
+	}
+	for name, v := range m {
+		if len(name) > maxAttrName {
+			continue
+		}
+		list, ok := v.([]any)
+		if !ok {
+			list = []any{v}
+		}
+		for _, e := range list {
+			if s, ok := scalar(e); ok && len(s) <= maxAttrValue {
+				out = append(out, attribute{name, s})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b attribute) int {
+		if a.name != b.name {
+			return strings.Compare(a.name, b.name)
+		}
+		return strings.Compare(a.value, b.value)
+	})
+	out = slices.Compact(out)
+	return out[:min(len(out), maxAttrValues)]
+}
+
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		return strconv.FormatBool(v), true
+	}
+	return "", false
+}
+
+// foldText is a text as it is compared: without regard to case.
+func foldText(s string) string { return strings.ToLower(s) }
+
+// appendWords cuts a text into words: runs of letters and digits, in lower case.
+func appendWords(to []string, s string) []string {
+	f := strings.FieldsFuncSeq(foldText(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for w := range f {
+		to = append(to, cut(w, maxWord))
+	}
+	return to
+}
+
+// cut shortens a text to at most n bytes, between characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
