@@ -30,6 +30,9 @@ const (
 	trellisBatch = 100
 )
 
+// TrellisAccount is on whose behalf the client calls: an administrator.
+const TrellisAccount = "service_account:bootstrap"
+
 var _ Peer = (*Trellis)(nil)
 
 // StartTrellis starts a server whose data is kept in dir, or, if graphURL is
@@ -59,6 +62,9 @@ func StartTrellis(ctx context.Context, program, dir, graphURL, data string, w *w
 
 // Name returns how the server is called in tables.
 func (t *Trellis) Name() string { return t.name }
+
+// URL is where the server listens.
+func (t *Trellis) URL() string { return t.url }
 
 // Client returns a client that the server knows.
 func (t *Trellis) Client() *drive.Client { return t.client }
