@@ -238,8 +238,8 @@ func distinct(words []string, seen map[string]bool, most int) []string {
 // WholeToken stands for words in their order. It is "" for none and for very
 // many, which are nobody's title.
 func WholeToken(words []string) string {
-	t := strings.Join(words, "_")
-	if len(t) > 200 {
+	t := "w_" + strings.Join(words, "_")
+	if len(words) == 0 || len(t) > 200 {
 		return ""
 	}
 	return t

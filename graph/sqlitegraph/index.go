@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	indexText   = `INSERT INTO search (rowid, whole, title, body, scope) VALUES (?, ?, ?, ?, ?)`
+	indexText   = `INSERT INTO search (rowid, words) VALUES (?, ?)`
 	newWordText = `INSERT INTO word (word) VALUES (?) ON CONFLICT DO NOTHING`
 )
 
@@ -97,14 +97,32 @@ func (x *indexer) write(index, unindex *statement, r *indexRow) error {
 		}
 	}
 	if s := &r.searched; len(s.Scope) > 0 {
-		if _, err := index.exec(r.id, spaced(s.Whole), spaced(s.Title), spaced(s.Body), spaced(s.Scope)); err != nil {
+		if _, err := index.exec(r.id, indexed(s)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func spaced(words []string) string { return strings.Join(words, " ") }
+// indexed is the row of a node; see schema/0002_search.sql.
+func indexed(s *graph.Searched) string {
+	var b strings.Builder
+	for _, list := range [...][]string{s.Title, s.Whole, s.Scope} {
+		for _, w := range list {
+			b.WriteString(w)
+			b.WriteByte(' ')
+		}
+	}
+	for _, w := range s.Body {
+		b.WriteString(inBody)
+		b.WriteString(w)
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+// inBody marks a word that is in no title.
+const inBody = "_"
 
 func (x *indexer) newWords(st *statement) error {
 	if x.words == nil {

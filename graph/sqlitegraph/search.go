@@ -126,18 +126,18 @@ func (f *finder) expressions(corrected map[string][]string) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		title = append(title, "title : "+words)
-		all = append(all, "{title body} : "+words)
+		title = append(title, words.in(""))
+		all = append(all, words.anywhere())
 	}
 	scope := f.scope()
-	whole := `"_"` // no token is that
+	first := `"_"` // no token is that
 	second := and(title, scope...)
 	if token := f.q.Whole(corrected); token != "" {
-		whole = and([]string{`whole : "` + token + `"`}, scope...)
-		second = "(" + second + `) NOT whole : "` + token + `"`
+		first = and([]string{or([]string{token})}, scope...)
+		second = "(" + second + ") NOT " + or([]string{token})
 	}
 	third := "(" + and(all, scope...) + ") NOT (" + and(title) + ")"
-	return []any{whole, second, third}, nil
+	return []any{first, second, third}, nil
 }
 
 func and(parts []string, more ...string) string {
@@ -154,13 +154,30 @@ func (f *finder) scope() []string {
 		for i, t := range f.q.Types {
 			tokens[i] = graph.TypeToken(t)
 		}
-		out = append(out, "scope : "+or(tokens))
+		out = append(out, or(tokens))
 	}
 	if f.q.Organization != "" {
-		out = append(out, "scope : "+or([]string{graph.OrganizationToken(f.q.Organization)}))
+		out = append(out, or([]string{graph.OrganizationToken(f.q.Organization)}))
 	}
 	return out
 }
+
+// sought are words any of which will do: these, or all with a beginning.
+type sought struct {
+	words     []string
+	beginning string
+}
+
+// in matches them with a mark before each.
+func (s sought) in(mark string) string {
+	if s.beginning != "" {
+		return `"` + mark + s.beginning + `" *`
+	}
+	return `("` + mark + strings.Join(s.words, `" OR "`+mark) + `")`
+}
+
+// anywhere matches them in titles and other texts.
+func (s sought) anywhere() string { return "(" + s.in("") + " OR " + s.in(inBody) + ")" }
 
 const (
 	// indexedBeginning is up to how many letters the index finds beginnings by itself.
@@ -171,24 +188,21 @@ const (
 	maxExpansion = 100
 )
 
-func (f *finder) words(t graph.SearchTerm) (string, error) {
-	beginning := `"` + t.Word + `" *`
+func (f *finder) words(t graph.SearchTerm) (sought, error) {
 	switch {
 	case len(t.Instead) > 0:
-		return or(t.Instead), nil
+		return sought{words: t.Instead}, nil
 	case utf8.RuneCountInString(t.Word) <= indexedBeginning:
-		return beginning, nil
+		return sought{beginning: t.Word}, nil
 	}
 	list, err := f.list("words_with", t.Word, t.Word+string(utf8.MaxRune), maxExpansion+1)
 	switch {
-	case err != nil:
-		return "", err
 	case len(list) > maxExpansion:
-		return beginning, nil
+		return sought{beginning: t.Word}, nil
 	case len(list) == 0:
-		return or([]string{t.Word}), nil
+		list = []string{t.Word}
 	}
-	return or(list), nil
+	return sought{words: list}, err
 }
 
 func (f *finder) list(statement string, args ...any) ([]string, error) {
@@ -206,8 +220,8 @@ func (f *finder) list(statement string, args ...any) ([]string, error) {
 }
 
 // anyHas tells whether a node that counts has one of the words.
-func (f *finder) anyHas(words string) (found bool, err error) {
-	err = f.s.asks["search_any"].QueryRowContext(f.ctx, and([]string{"{title body} : " + words}, f.scope()...)).Scan(&found)
+func (f *finder) anyHas(words sought) (found bool, err error) {
+	err = f.s.asks["search_any"].QueryRowContext(f.ctx, and([]string{words.anywhere()}, f.scope()...)).Scan(&found)
 	return found, err
 }
 
@@ -251,7 +265,7 @@ func (f *finder) instead(typos []string) ([]string, error) {
 	slices.Sort(list)
 	var out []string
 	for _, w := range list[:min(len(list), maxCandidates)] {
-		found, err := f.anyHas(or([]string{w}))
+		found, err := f.anyHas(sought{words: []string{w}})
 		if err != nil {
 			return nil, err
 		}
