@@ -40,8 +40,11 @@ type World struct {
 	People []Person
 	// Three is somebody who may read exactly three projects, by grants of
 	// their own.
-	Three      Person
-	ThreeOf    []*Project
+	Three   Person
+	ThreeOf []*Project
+	// Member is in one organization only, the third largest.
+	Member     Person
+	MemberOf   *Org
 	vocabulary []string
 }
 
@@ -100,6 +103,7 @@ func New(o Options) *World {
 		w.Orgs = append(w.Orgs, w.org(i, n))
 	}
 	w.staff(rng)
+	w.member()
 	w.Three = Person{ID: "sees-three", Name: "Sees Three", Email: "sees-three@example.com"}
 	for i := 0; len(w.ThreeOf) < 3 && i < 3*len(w.Orgs); i++ {
 		org := w.Orgs[i*len(w.Orgs)/3%len(w.Orgs)]
@@ -251,6 +255,25 @@ func (w *World) staff(rng *rand.Rand) {
 			for _, t := range some(rng, len(o.Teams), 1+rng.IntN(2)) {
 				o.TeamMembers[t] = append(o.TeamMembers[t], i)
 			}
+		}
+	}
+}
+
+// member finds one who is in no more than one organization.
+func (w *World) member() {
+	bySize := slices.Clone(w.Orgs)
+	slices.SortStableFunc(bySize, func(a, b *Org) int { return len(b.Projects) - len(a.Projects) })
+	w.MemberOf = bySize[min(2, len(bySize)-1)]
+	in := map[int]int{}
+	for _, o := range w.Orgs {
+		for _, i := range o.Members {
+			in[i]++
+		}
+	}
+	for _, i := range w.MemberOf.Members {
+		if in[i] == 1 && !slices.Contains(w.MemberOf.Owners, i) {
+			w.Member = w.People[i]
+			return
 		}
 	}
 }

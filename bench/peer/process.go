@@ -76,7 +76,7 @@ func environ() []string {
 }
 
 func (p *process) wait(ctx context.Context, ready drive.Request) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for {
 		body, err := p.client.Do(ctx, ready, nil)
