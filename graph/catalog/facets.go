@@ -203,13 +203,20 @@ func (q *question) pass(t *tally, w *wanted, typ graph.Type, f *found) (rest boo
 		return false
 	}
 	number := typeNumber(typ)
-	rest = number > 0 && 2*f.n > q.byType[max(number, 0)].size() && !w.attributes
+	rest = number > 0 && 2*f.n > q.byType[max(number, 0)].size()
 	for r := range relations {
 		rest = rest && (w.relations>>r&1 == 0 || relations[r].from == typ)
 	}
 	if !rest {
 		f.bits.each(look)
 		return false
+	}
+	if w.attributes {
+		attributes := wanted{attributes: true}
+		f.bits.each(func(n uint32) bool { q.count(t, &attributes, n); return true })
+		if w.attributes = false; *w == (wanted{}) {
+			return true
+		}
 	}
 	taken := q.taken
 	others, tmp := q.take(len(q.docs)), q.take(len(q.docs))
@@ -226,20 +233,19 @@ func (q *question) relationCounts(t *tally, r relation, rest bool, most int) []C
 	column, to := relations[r].column, uint8(typeNumber(relations[r].to))
 	top := top{most: most, compare: func(a, b uint32) int { return q.compare(byName, a, b) }}
 	counts := t.columns[column]
-	switch {
-	case rest:
-		for n, all := range q.pointed[column] {
-			if c := all - counts[n]; c != 0 && q.heads[n].typ == to {
-				top.offer(uint32(n), int(c))
+	if t.long {
+		all := q.pointed[column]
+		q.byType[to].each(func(n uint32) bool {
+			c := counts[n]
+			if rest {
+				c = all[n] - c
 			}
-		}
-	case t.long:
-		for n, c := range counts {
-			if c != 0 && q.heads[n].typ == to {
-				top.offer(uint32(n), int(c))
+			if c != 0 {
+				top.offer(n, int(c))
 			}
-		}
-	default:
+			return true
+		})
+	} else {
 		for _, n := range t.touched[column] {
 			if q.heads[n].typ == to {
 				top.offer(n, int(counts[n]))
@@ -316,6 +322,15 @@ func (q *question) overlapping(s *set, bits, one, tmp bitset) (n int) {
 				n++
 			}
 		}
+		return n
+	}
+	if s.size() < len(bits)/2 {
+		s.each(func(d uint32) bool {
+			if bits.has(d) {
+				n++
+			}
+			return true
+		})
 		return n
 	}
 	clear(one)

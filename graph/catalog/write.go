@@ -222,52 +222,6 @@ func (s *state) setProps(n, cell uint32, text string) {
 	}
 }
 
-// finish sorts what was loaded and packs it.
-func (s *state) finish() {
-	s.loading = false
-	all := make([]uint32, 0, len(s.docs))
-	for n := range s.docs {
-		if s.docs[n].id != "" && s.heads[n].typ != placeType {
-			all = append(all, uint32(n))
-		}
-	}
-	for by := range s.orders {
-		s.orders[by].load(s.sortNumbers(by, all))
-	}
-	s.tidy(true)
-	s.pack()
-}
-
-// pack moves small sets side by side, each just as long as it is.
-func (s *state) pack() {
-	var block []uint32
-	fit := func(t *set) {
-		if t.many != nil || len(t.few) == 0 {
-			return
-		}
-		if len(block) < len(t.few) {
-			block = make([]uint32, 1<<14)
-		}
-		k := copy(block, t.few)
-		t.few, block = block[:k:k], block[k:]
-	}
-	for n := range s.docs {
-		d := &s.docs[n]
-		d.in, d.props = slices.Clip(slices.Clone(d.in)), slices.Clip(slices.Clone(d.props))
-		for i := range d.in {
-			fit(&d.in[i].docs)
-		}
-	}
-	for n := range s.terms.list {
-		fit(&s.terms.list[n].docs)
-	}
-	for n := range s.orgs.list {
-		for t := range s.orgs.list[n].byType {
-			fit(&s.orgs.list[n].byType[t])
-		}
-	}
-}
-
 // propsText is the properties of a relation as they are kept.
 func propsText(p graph.Props) string {
 	if len(p) == 0 {
