@@ -25,6 +25,7 @@ import (
 	"trellis/audit"
 	"trellis/auth"
 	"trellis/graph"
+	"trellis/graph/catalog"
 	"trellis/graph/identity"
 	"trellis/graph/permission"
 )
@@ -34,8 +35,9 @@ import (
 type Deps struct {
 	Graph    *graph.Graph
 	Index    *permission.Index
+	Catalog  *catalog.Index
 	Identity *identity.Service
-	// Keys must be a replica of Graph, as must Index.
+	// Keys must be a replica of Graph, as must Index and Catalog.
 	Keys    *auth.Keys
 	Secrets *auth.Secrets
 	// Now is the clock; time.Now if nil.

@@ -31,6 +31,7 @@ type call struct {
 	now    time.Time
 	view   *permission.View
 	query  map[string]string
+	values map[string][]string // of parameters that may come more than once
 	body   []byte
 
 	// ref is the node that the path names, org the organization above it,
@@ -39,6 +40,10 @@ type call struct {
 	ref   graph.Ref
 	org   graph.Ref
 	named string
+	// home is what the slug of ref counts in: org or, of an application, its
+	// service. unborn says that ref is not there yet, but may be made.
+	home   graph.Ref
+	unborn bool
 
 	// matched says that the request depends on If-Match; see graph.Stale.
 	matched bool

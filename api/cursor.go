@@ -3,8 +3,10 @@ package api
 import (
 	"crypto/hmac"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +26,9 @@ func (c *call) queryKey() []string {
 	key := []string{c.caller.Subject.String(), c.rt.id, c.ref.String()}
 	for _, n := range names {
 		key = append(key, n, c.query[n])
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.values)) {
+		key = append(append(key, n, strconv.Itoa(len(c.values[n]))), c.values[n]...)
 	}
 	return key
 }

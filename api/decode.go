@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -189,6 +190,10 @@ func (c *call) readQuery() error {
 	complain := func(name, detail string) { p.Errors = append(p.Errors, Fault{Parameter: name, Detail: detail}) }
 	for i := range c.rt.query {
 		q := &c.rt.query[i]
+		if q.repeats {
+			c.readMany(q, given, complain)
+			continue
+		}
 		values, ok := given[q.name]
 		delete(given, q.name)
 		switch {
@@ -214,6 +219,29 @@ func (c *call) readQuery() error {
 	}
 	return nil
 }
+
+// readMany reads a parameter that may come more than once, or all those that
+// begin like it, into c.values.
+func (c *call) readMany(q *param, given url.Values, complain func(name, detail string)) {
+	for name, values := range given {
+		if name != q.name && (!q.prefix() || !strings.HasPrefix(name, strings.TrimSuffix(q.name, "*")) || len(name) > 200) {
+			continue
+		}
+		for _, v := range values {
+			if msg := q.check(c.types, v); msg != "" {
+				complain(name, msg)
+			}
+		}
+		if c.values == nil {
+			c.values = map[string][]string{}
+		}
+		c.values[name] = values
+		delete(given, name)
+	}
+}
+
+// prefix tells whether the parameter stands for all that begin like it.
+func (q *param) prefix() bool { return strings.HasSuffix(q.name, "*") }
 
 func (q *param) check(types huma.Registry, s string) string {
 	var v any = s

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,13 +22,18 @@ type kind struct {
 	param  string // the element that names one
 	plural string
 	one    string
+	noun   string // in names of operations, if it is not made of the type
 	// below says in words where new ones are created.
 	below string
+	above func(*call) error // resolves the path of the list; nil if it names nothing
 	node  func(*call) error // resolves the path
 	fresh func(*call) error // the same, where PUT may make it
 }
 
 func (k kind) operation(verb string) string {
+	if k.noun != "" {
+		return verb + k.noun
+	}
 	parts := strings.Split(string(k.typ), "_")
 	for i := range parts {
 		parts[i] = strings.ToUpper(parts[i][:1]) + parts[i][1:]
@@ -44,9 +48,9 @@ func kinds() []kind {
 	org := plain(identity.Organization, "/organizations", "organizations", "organization", "platform:root")
 	// The router wants one name for one place in a path.
 	org.param, org.node, org.fresh = "org", nodeOf(identity.Organization, "org", false), nodeOf(identity.Organization, "org", true)
-	team := kind{typ: identity.Team, path: "/organizations/{org}/teams", param: "team", plural: "teams", one: "team", below: "the organization", node: teamOf(false), fresh: teamOf(true)}
-	resource := kind{typ: resource, path: "/resources/{type}", param: "id", plural: "resources", one: "resource", below: "each of its parents", node: resourceOf(false), fresh: resourceOf(true)}
-	return []kind{
+	team := kind{typ: identity.Team, path: "/organizations/{org}/teams", param: "team", plural: "teams", one: "team", below: "the organization", above: orgFor(identity.Team), node: teamOf(false), fresh: teamOf(true)}
+	resource := kind{typ: resource, path: "/resources/{type}", param: "id", plural: "resources", one: "resource", below: "each of its parents", above: typeOf, node: resourceOf(false), fresh: resourceOf(true)}
+	return append([]kind{
 		plain(identity.User, "/users", "users", "user", "platform:root"),
 		plain(identity.ServiceAccount, "/service-accounts", "service accounts", "service account", "platform:root"),
 		plain(identity.Group, "/groups", "groups", "group", "platform:root"),
@@ -55,7 +59,7 @@ func kinds() []kind {
 		plain(identity.Role, "/roles", "roles", "role", "platform:vocabulary or its organization"),
 		plain(identity.ResourceType, "/resource-types", "resource types", "resource type", "platform:vocabulary"),
 		resource,
-	}
+	}, catalogKinds()...)
 }
 
 // resource stands, in the table, for any registered type.
@@ -83,19 +87,15 @@ func (k kind) routes() []route {
 	}
 	one := k.path + "/{" + k.param + "}"
 	list := route{method: get, path: k.path, id: k.operation("list") + "s", tag: tag, summary: "List the " + k.plural,
-		self: "lists only what the caller may read", query: paged(), out: nodeList(k.typ), handle: k.list}
+		self: "lists only what the caller may read", query: paged(), node: k.above, out: nodeList(k.typ), handle: k.list}
 	create := route{method: post, path: k.path, id: k.operation("create"), tag: tag, summary: "Make a " + k.one, status: http.StatusCreated,
 		needs: need{permission: t + ":create", on: k.below, inside: true}, in: body{node: k.typ, withID: true, needID: k.typ == identity.ResourceType},
-		out: nodeSchema(k.typ), idempotent: true, handle: k.create}
-	switch k.typ {
-	case identity.Role:
+		node: k.above, out: nodeSchema(k.typ), idempotent: true, handle: k.create}
+	switch {
+	case k.typ == identity.Role:
 		list.query = paged(text("organization", "Only the roles of this organization: its id or slug", graph.MaxID))
-	case identity.Team:
-		list.self, list.needs, list.node = "", need{permission: "organization:read", on: "the organization"}, orgOf
-		list.doc = "Lists only the teams that the caller may read."
-		create.node = orgOf
-	case resource:
-		list.node, create.node = typeOf, typeOf
+	case indexed(k.typ):
+		list.query, list.out = findParams(k.typ), catalogList(k.typ)
 	}
 	return []route{list, create,
 		{method: get, path: one, id: k.operation("read"), tag: tag, summary: "Read a " + k.one,
@@ -172,10 +172,14 @@ func (c *call) ctx() context.Context { return c.r.Context() }
 
 // shown returns the node with what is kept beside it.
 func (c *call) shown(n graph.Node) nodeBody {
-	if identity.Known(n.Ref.Type) {
-		return bodyOf(n, nil)
+	if !identity.Known(n.Ref.Type) {
+		return bodyOf(n, c.view.Parents(n.Ref))
 	}
-	return bodyOf(n, c.view.Parents(n.Ref))
+	b := bodyOf(n, nil)
+	if identity.Catalogued(n.Ref.Type) {
+		c.relate(b, n.Ref, c.Catalog.Relations(n.Ref))
+	}
+	return b
 }
 
 func readNode(c *call) error {
@@ -243,8 +247,6 @@ func (k kind) list(c *call) error {
 	switch k.typ {
 	case resource:
 		return c.listReadable(graph.Type(c.path("type")))
-	case identity.Team:
-		return c.listBelow(c.ref, identity.Team)
 	case identity.Role:
 		if org, ok := c.query["organization"]; ok {
 			ref, err := c.organization(org)
@@ -253,6 +255,9 @@ func (k kind) list(c *call) error {
 			}
 			return c.listBelow(ref, identity.Role)
 		}
+	}
+	if indexed(k.typ) {
+		return c.answerList(k.typ, nil)
 	}
 	return c.listReadable(k.typ)
 }
@@ -360,7 +365,11 @@ func (c *call) edited(m identity.Mutation) error {
 		return c.json(http.StatusOK, c.shown(*n))
 	}
 	c.w.Header().Set("Location", c.location(m.Node))
-	return c.json(http.StatusCreated, bodyOf(*n, parents))
+	b := bodyOf(*n, parents)
+	if identity.Catalogued(n.Ref.Type) {
+		c.relate(b, n.Ref, c.relationsIn(ch, n.Ref))
+	}
+	return c.json(http.StatusCreated, b)
 }
 
 func (c *call) location(r graph.Ref) string {
@@ -380,7 +389,7 @@ func (k kind) create(c *call) error {
 	if err != nil {
 		return err
 	}
-	m := identity.Mutation{Op: identity.OpCreate, Node: graph.Ref{Type: k.typ}, Data: c.body}
+	m := identity.Mutation{Op: identity.OpCreate, Node: graph.Ref{Type: k.typ}}
 	if k.typ == resource {
 		m.Node.Type = graph.Type(c.path("type"))
 	}
@@ -389,16 +398,16 @@ func (k kind) create(c *call) error {
 			return badField("/id", "want 1 to %d bytes of printable text", graph.MaxID)
 		}
 		delete(fields, "id")
-		if m.Data, err = json.Marshal(fields); err != nil {
-			return graph.Wrap(graph.Internal, err, "encoding a body")
-		}
 	} else if k.typ == identity.ResourceType {
 		return badField("/id", "is required: the name of the type")
 	} else {
 		m.Node.ID = c.newID()
 	}
-	if err := k.home(c, &m); err != nil {
+	if err := k.settle(c, fields); err != nil {
 		return err
+	}
+	if m.Data, err = json.Marshal(fields); err != nil {
+		return graph.Wrap(graph.Internal, err, "encoding a body")
 	}
 	return c.edited(m)
 }
@@ -411,28 +420,61 @@ func members(b []byte) (map[string]json.RawMessage, error) {
 	return m, nil
 }
 
-// home writes the organization of the path into a team's data.
-func (k kind) home(c *call, m *identity.Mutation) error {
-	if k.typ != identity.Team {
+// settle writes what the path says of where a node belongs into its fields.
+func (k kind) settle(c *call, fields map[string]json.RawMessage) error {
+	if k.typ != identity.Team && !identity.Catalogued(k.typ) {
 		return nil
 	}
-	fields, err := members(m.Data)
-	if err != nil {
-		return err
+	if c.org.IsZero() {
+		if _, ok := fields["organization"]; ok {
+			return badField("/organization", "what is made here belongs to none")
+		}
+		return nil
 	}
-	if raw, ok := fields["organization"]; ok {
-		var s string
-		if json.Unmarshal(raw, &s) != nil || s != c.org.ID && s != c.org.String() && s != c.path("org") {
-			return badField("/organization", "is not the organization of the path")
+	if k.typ == identity.Application {
+		if err := place(fields, "service", c.home, c.path("service")); err != nil {
+			return err
 		}
 	}
-	fields = maps.Clone(fields)
-	fields["organization"], err = json.Marshal(c.org.ID)
-	if err == nil {
-		m.Data, err = json.Marshal(fields)
+	return place(fields, "organization", c.org, c.path("org"))
+}
+
+// place writes one part of that, unless the body says something else.
+func place(fields map[string]json.RawMessage, name string, r graph.Ref, element string) error {
+	var s string
+	if raw, ok := fields[name]; ok && (json.Unmarshal(raw, &s) != nil || s != r.ID && s != r.String() && s != element) {
+		return badField("/"+name, "is not the %s of the path", name)
 	}
-	if err != nil {
+	return write(fields, name, r.ID)
+}
+
+func write(fields map[string]json.RawMessage, name, value string) (err error) {
+	if fields[name], err = json.Marshal(value); err != nil {
 		return graph.Wrap(graph.Internal, err, "encoding a body")
+	}
+	return nil
+}
+
+// shownOnly are the members of a node's body that only answers have.
+var shownOnly = []string{"type", "created_at", "updated_at", "revision", "secrets", "counts"}
+
+// returned drops from a body what only answers have, so that one that was read
+// can be edited and sent back.
+func (k kind) returned(c *call, fields map[string]json.RawMessage) error {
+	if raw, ok := fields["id"]; ok {
+		var id string
+		if json.Unmarshal(raw, &id) != nil || id != c.ref.ID && id != c.path(k.param) {
+			return badField("/id", "is not that of the path, and the id stays")
+		}
+		delete(fields, "id")
+	}
+	for _, name := range shownOnly {
+		delete(fields, name)
+	}
+	for _, f := range identity.Describe(c.ref.Type) {
+		if f.ReadOnly {
+			delete(fields, f.Name)
+		}
 	}
 	return nil
 }
@@ -441,16 +483,31 @@ func (k kind) put(c *call) error {
 	if err := c.wellFormed(); err != nil {
 		return err
 	}
-	m := identity.Mutation{Op: identity.OpPut, Node: c.ref, Data: c.body}
-	var err error
+	fields, err := members(c.body)
+	if err != nil {
+		return err
+	}
+	m := identity.Mutation{Op: identity.OpPut}
 	if m.IfMatch, err = c.ifMatch(c.seen); err != nil {
 		return err
 	}
 	if strings.TrimSpace(c.r.Header.Get("If-None-Match")) == "*" {
 		m.Op = identity.OpCreate
 	}
-	if err := k.home(c, &m); err != nil {
+	if err := k.returned(c, fields); err != nil {
 		return err
+	}
+	if err := k.settle(c, fields); err != nil {
+		return err
+	}
+	if c.unborn {
+		if err := k.christen(c, fields); err != nil {
+			return err
+		}
+	}
+	m.Node = c.ref
+	if m.Data, err = json.Marshal(fields); err != nil {
+		return graph.Wrap(graph.Internal, err, "encoding a body")
 	}
 	err = c.edited(m)
 	if e := (*graph.Error)(nil); m.Op == identity.OpCreate && errors.As(err, &e) && e.Kind == graph.Exists && len(e.Fields) > 0 && e.Fields[0].Pointer == "/node" {

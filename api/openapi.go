@@ -125,7 +125,11 @@ func (d *describer) parameters(r *route) []*huma.Param {
 	for i := range r.query {
 		q := &r.query[i]
 		q.schema.PrecomputeMessages()
-		out = append(out, &huma.Param{Name: q.name, In: "query", Required: q.required, Schema: q.schema, Description: q.doc})
+		schema := q.schema
+		if q.repeats {
+			schema = &huma.Schema{Type: huma.TypeArray, Items: q.schema}
+		}
+		out = append(out, &huma.Param{Name: q.name, In: "query", Required: q.required, Schema: schema, Description: q.doc})
 	}
 	if r.edits {
 		out = append(out, &huma.Param{Name: "If-Match", In: "header", Schema: str(), Description: "The ETag that the change relies on; 412 if it is another by now"})
@@ -142,6 +146,16 @@ var elements = map[string]string{
 	"team":   "The id or the slug of the team",
 	"type":   "A registered resource type",
 	"member": "The member, as type:id; percent-encoded",
+
+	"project":         "The id or the slug of the project",
+	"project_type":    "The id or the slug of the project type",
+	"environment":     "The id or the slug of the environment",
+	"tag":             "The id or the slug of the tag",
+	"link_definition": "The id or the slug of the link definition",
+	"service":         "The id or the slug of the third-party service",
+	"app":             "The id or the slug of the application",
+	"webhook":         "The id or the slug of the webhook",
+	"blueprint":       "The id or the slug of the blueprint",
 }
 
 func (d *describer) input(b body) *huma.Schema {
@@ -157,7 +171,7 @@ func (d *describer) input(b body) *huma.Schema {
 	}
 	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
 	for _, f := range identity.Describe(b.node) {
-		if f.ReadOnly || b.patch && f.Immutable || b.node == identity.Team && f.Name == "organization" {
+		if f.ReadOnly || b.patch && f.Immutable || b.homed() && (f.Name == "organization" || f.Name == "service") {
 			continue
 		}
 		p := fieldSchema(f)
@@ -187,6 +201,8 @@ func (d *describer) output(out any) *huma.Schema {
 		return d.page(d.named(recordName(audit.Stream(v)), recordSchema(audit.Stream(v))), recordName(audit.Stream(v)))
 	case nodeList:
 		return d.page(d.node(graph.Type(v)), typeName(graph.Type(v)))
+	case catalogList:
+		return d.catalogPage(graph.Type(v))
 	}
 	return d.types.Schema(reflect.TypeOf(out), true, "")
 }
@@ -210,9 +226,31 @@ func (d *describer) node(t graph.Type) *huma.Schema {
 		"revision":   {Type: huma.TypeInteger, Format: "int64", Description: "The revision of the last change to it; the ETag"},
 	}}
 	for _, f := range identity.Describe(t) {
+		if f.Kind == identity.Secret {
+			s.Properties["secrets"] = &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, Description: "The names of the secrets that are set", ReadOnly: true}
+			continue
+		}
 		s.Properties[f.Name] = fieldSchema(f)
+		s.Properties[f.Name].Nullable = f.Kind == identity.Relation
+	}
+	if _, ok := counted[t]; ok {
+		s.Properties["counts"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, ReadOnly: true, Description: "How many projects it has that the caller may read; in lists",
+			Properties: map[string]*huma.Schema{"projects": {Type: huma.TypeInteger}}}
 	}
 	return d.named(typeName(t), s)
+}
+
+// catalogPage describes a page of nodes that the catalog's index found.
+func (d *describer) catalogPage(t graph.Type) *huma.Schema {
+	ref := d.page(d.node(t), typeName(t))
+	s := d.types.Map()[typeName(t)+"Page"]
+	s.Properties["total"] = &huma.Schema{Type: huma.TypeInteger, Description: "How many there are on all pages, if that was asked for"}
+	if len(facetNames(t)) > 0 {
+		s.Properties["facets"] = &huma.Schema{Type: huma.TypeObject, Description: "The values of what facets named, those of the most items first",
+			AdditionalProperties: &huma.Schema{Type: huma.TypeArray, Items: d.types.Schema(reflect.TypeFor[Facet](), true, "")}}
+	}
+	s.PrecomputeMessages()
+	return ref
 }
 
 func (d *describer) named(name string, s *huma.Schema) *huma.Schema {

@@ -18,14 +18,14 @@ func short(s string) string {
 
 // resolve finds the node that an element of the path means, as c.ref. With
 // fresh, one that is not there yet is named by its id.
-func (c *call) resolve(t graph.Type, org graph.Ref, element string, fresh bool) error {
-	c.named = string(t) + ":" + short(element)
-	c.ref = graph.Ref{Type: t, ID: element}
+func (c *call) resolve(t graph.Type, home graph.Ref, element string, fresh bool) error {
+	c.named = string(t) + ":" + short(c.path(element))
+	c.ref = graph.Ref{Type: t, ID: c.path(element)}
 	if err := c.ref.Validate(); err != nil {
 		c.ref = graph.Ref{}
 		return err
 	}
-	r, err := c.Identity.Resolve(c.ctx(), t, org, element)
+	r, err := c.find(t, home, element)
 	if err != nil {
 		if fresh && graph.KindOf(err) == graph.NotFound {
 			return nil
@@ -46,7 +46,7 @@ func nodeOf(t graph.Type, element string, fresh bool) func(*call) error {
 				return err
 			}
 		}
-		return c.resolve(t, org, c.path(element), fresh)
+		return c.resolve(t, org, element, fresh)
 	}
 }
 
@@ -60,36 +60,22 @@ func (c *call) organization(idOrSlug string) (graph.Ref, error) {
 	return ref, err
 }
 
-// orgOf resolves "{org}".
-func orgOf(c *call) error {
-	err := c.resolve(identity.Organization, graph.Ref{}, c.path("org"), false)
-	c.org = c.ref
-	if err == nil && !c.visible(c.ref) {
-		return &graph.Error{Kind: graph.NotFound, Ref: c.ref}
-	}
-	return err
-}
-
 // teamOf resolves "{org}" and "{team}". That the organization is missing,
 // hidden, or another one looks like a missing team.
 func teamOf(fresh bool) func(*call) error {
 	return func(c *call) error {
-		org, err := c.Identity.Resolve(c.ctx(), identity.Organization, graph.Ref{}, c.path("org"))
-		none := &graph.Error{Kind: graph.NotFound}
+		c.named = string(identity.Team) + ":" + short(c.path("team"))
+		org, err := c.find(identity.Organization, graph.Ref{}, "org")
 		if err != nil {
-			c.named = string(identity.Team) + ":" + short(c.path("team"))
-			if graph.KindOf(err) == graph.NotFound {
-				return none
-			}
 			return err
 		}
 		c.org = org
-		if err := c.resolve(identity.Team, org, c.path("team"), fresh); err != nil {
+		if err := c.resolve(identity.Team, org, "team", fresh); err != nil {
 			return err
 		}
 		if c.view.Exists(c.ref) && !c.view.Within(c.ref, org) {
 			c.ref = graph.Ref{}
-			return none
+			return &graph.Error{Kind: graph.NotFound}
 		}
 		return nil
 	}

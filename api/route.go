@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 // route is one row of the table: everything that is to be known of an
@@ -81,6 +82,9 @@ type param struct {
 	doc      string
 	schema   *huma.Schema
 	required bool
+	// repeats: it may come more than once. Then "*" at the end of the name
+	// stands for anything.
+	repeats bool
 }
 
 // body describes what a request must carry: a Go type, or the fields of a type
@@ -93,6 +97,9 @@ type body struct {
 	withID, needID bool
 	optional       bool
 }
+
+// homed tells whether the path says where the node belongs.
+func (b body) homed() bool { return b.node == identity.Team || identity.Catalogued(b.node) }
 
 func (b body) none() bool { return b.value == nil && b.node == "" }
 
@@ -117,7 +124,7 @@ const prefix = "/api/v1"
 // table is the route table.
 func table() []route {
 	var rows []route
-	for _, area := range [][]route{accessRoutes(), nodeRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes(), auditRoutes()} {
+	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes(), auditRoutes()} {
 		for _, r := range area {
 			r.path = prefix + r.path
 			rows = append(rows, r)
@@ -143,6 +150,8 @@ func flag(name, doc string) param {
 }
 
 func (p param) must() param { p.required = true; return p }
+
+func (p param) many() param { p.repeats = true; return p }
 
 func paged(more ...param) []param {
 	return append(more, limitParam(), text("cursor", "The next_cursor of the page before", 2048))

@@ -268,7 +268,7 @@ func everyRoute() []trace {
 
 func TestEveryRouteAnswers(t *testing.T) {
 	w := audited(t, api.Options{DecisionRate: 1}, &auditing{}).sample()
-	list := everyRoute()
+	list := slices.Concat(catalogScenarios(), everyRoute())
 	w.runAudited(list)
 
 	// API keys, the stream and the audit log have tests of their own.

@@ -145,8 +145,14 @@ func (c *call) authenticate() (err error) {
 	return err
 }
 
-// fail answers with the problem, unless an answer has begun.
+// fail answers with the problem, or with where to ask instead, unless an answer
+// has begun.
 func (c *call) fail(err error) {
+	var m *moved
+	if errors.As(err, &m) {
+		c.redirect(m.to)
+		return
+	}
 	p := c.problem(err)
 	if p.Status >= 500 && p.Status != http.StatusServiceUnavailable {
 		c.Log.Error("a request failed", "request_id", c.id, "method", c.r.Method, "route", c.rt.path, "error", err)

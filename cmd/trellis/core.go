@@ -14,6 +14,7 @@ import (
 	"trellis/auth"
 	"trellis/cmd/trellis/config"
 	"trellis/graph"
+	"trellis/graph/catalog"
 	"trellis/graph/identity"
 	"trellis/graph/permission"
 )
@@ -23,6 +24,7 @@ type core struct {
 	store   graph.Store
 	graph   *graph.Graph
 	index   *permission.Index
+	catalog *catalog.Index
 	keys    *auth.Keys
 	secrets *auth.Secrets
 	ids     *identity.Service
@@ -36,7 +38,7 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &core{index: permission.New(), log: log}
+	k := &core{index: permission.New(), catalog: catalog.New(), log: log}
 	if k.secrets, err = auth.NewSecrets(secret); err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 	if k.store, err = openStore(c); err != nil {
 		return nil, err
 	}
-	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.keys)
+	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.catalog, k.keys)
 	k.ids = identity.New(k.graph, k.authority, k.rules())
 	return k, nil
 }

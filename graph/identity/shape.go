@@ -238,7 +238,8 @@ func decode(t graph.Type, data json.RawMessage, base *draft, patch bool) (draft,
 			complain(f.Name, "%v", err)
 			continue
 		}
-		if base != nil && (f.Immutable || f.ReadOnly) && d.props[f.Name] != was || base == nil && f.ReadOnly {
+		same := graph.Props{f.Name: d.props[f.Name]}.Equal(graph.Props{f.Name: was})
+		if base != nil && (f.Immutable || f.ReadOnly) && !same || base == nil && f.ReadOnly {
 			complain(f.Name, "cannot be changed")
 		}
 	}
