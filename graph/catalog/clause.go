@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 // clause is one condition of a query: a document must be in one of the sets.
@@ -120,7 +121,7 @@ func (q *question) belonging(t graph.Type, org graph.Ref) (clause, error) {
 			return first <= i && i <= last
 		}}), nil
 	}
-	if org.Type != organization {
+	if org.Type != identity.Organization {
 		return clause{}, graph.Errorf(graph.Invalid, "%s is no organization", org)
 	}
 	var sets []*set

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 // facet is something that is asked to be counted.
@@ -106,7 +107,17 @@ func (q *question) count(t *tally, w *wanted, n uint32) {
 	if w.orgs {
 		t.add(columns, t.orgs, h.org)
 	}
-	if w.relations != 0 {
+	switch {
+	case w.relations == 0:
+	case t.long && w.relations&^firstColumn == 0:
+		// What is not asked for is counted too, which is quicker than to ask each.
+		counts := t.columns[0]
+		for _, c := range q.cells.list[h.at : h.at+h.out] {
+			if c >= cellOf(owner, 0) && c < cellOf(relationManager, 0) {
+				counts[cellTarget(c)]++
+			}
+		}
+	default:
 		for _, c := range q.cells.list[h.at : h.at+h.out] {
 			if r := c >> relationShift; w.relations>>r&1 != 0 {
 				column := relations[r].column
@@ -120,6 +131,9 @@ func (q *question) count(t *tally, w *wanted, n uint32) {
 		}
 	}
 }
+
+// firstColumn is the relations that have column 0, as bits.
+const firstColumn = 1<<relationManager - 1<<owner
 
 // fewValues is up to how many values of an attribute each is counted by its
 // own set, where there are many documents.
@@ -258,7 +272,7 @@ func (q *question) relationCounts(t *tally, r relation, rest bool, most int) []C
 func (q *question) nodeCount(c Card) Count { return Count{Value: c.Slug, Node: c} }
 
 func (q *question) organizationCounts(t *tally, typ graph.Type, rest bool, most int) []Count {
-	document := func(org uint32) uint32 { return q.numbers[typeNumber(organization)][q.orgs.list[org].id] }
+	document := func(org uint32) uint32 { return q.numbers[typeNumber(identity.Organization)][q.orgs.list[org].id] }
 	top := top{most: most, compare: func(a, b uint32) int {
 		if x, y := document(a), document(b); x != 0 && y != 0 {
 			return q.compare(byName, x, y)
@@ -278,7 +292,7 @@ func (q *question) organizationCounts(t *tally, typ graph.Type, rest bool, most 
 		if n := document(org); n != 0 {
 			return q.nodeCount(q.card(n))
 		}
-		return q.nodeCount(Card{Ref: graph.Ref{Type: organization, ID: q.orgs.list[org].id}})
+		return q.nodeCount(Card{Ref: graph.Ref{Type: identity.Organization, ID: q.orgs.list[org].id}})
 	})
 }
 

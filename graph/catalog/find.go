@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 // Find answers a list. Invalid if the query is not in order, Unavailable
@@ -181,7 +182,7 @@ func (x *Index) Relations(r graph.Ref) []Relation {
 	})
 	var out []Relation
 	for _, c := range cells {
-		if to := cellTarget(c); cellRelation(c) != parent || docTypes[q.typeOf(to)] == team {
+		if to := cellTarget(c); cellRelation(c) != parent || docTypes[q.typeOf(to)] == identity.Team {
 			out = append(out, Relation{Kind: kind(c), Node: q.card(to), Props: q.propsOf(n, c)})
 		}
 	}

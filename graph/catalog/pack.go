@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
+
+	"trellis/graph/identity"
 )
 
 // finish numbers what was loaded anew, sorts it and packs it.
@@ -34,7 +36,7 @@ func (s *state) renumber() {
 	}
 	// An organization belongs to none, but it is found with what belongs to it.
 	home := func(n uint32) uint32 {
-		if h := &s.heads[n]; docTypes[h.typ] != organization {
+		if h := &s.heads[n]; docTypes[h.typ] != identity.Organization {
 			return h.org
 		}
 		return s.orgs.numbers[s.docs[n].id]

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 // What is kept of one node, in bytes and numbers. Identity allows less for
@@ -46,7 +47,7 @@ func contentOf(n *graph.Node) content {
 		organization: n.Props.String("organization"),
 		created:      n.Created.UnixMilli(),
 		updated:      n.Updated.UnixMilli(),
-		archived:     n.Props.Bool("archived"),
+		archived:     n.Props.Bool(identity.PropArchived),
 		attributes:   attributesOf(n.Props["attributes"]),
 	}
 	c.fold = cut(foldText(c.name), maxFold)

@@ -49,14 +49,6 @@ func (s *set) remove(n uint32) {
 	}
 }
 
-func (s *set) has(n uint32) bool {
-	if s.many != nil {
-		return s.many.Contains(n)
-	}
-	_, ok := slices.BinarySearch(s.few, n)
-	return ok
-}
-
 func (s *set) size() int {
 	if s.many != nil {
 		return int(s.many.GetCardinality())

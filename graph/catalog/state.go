@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 // state is everything that answers are worked out from. Documents have
@@ -151,7 +152,7 @@ func (s *state) document(n uint32) Document {
 		Created: time.UnixMilli(timeOf(s.keys[byCreated][n])).UTC(), Updated: time.UnixMilli(timeOf(s.keys[byUpdated][n])).UTC(),
 	}
 	if h.org != 0 {
-		d.Organization = graph.Ref{Type: organization, ID: s.orgs.list[h.org].id}
+		d.Organization = graph.Ref{Type: identity.Organization, ID: s.orgs.list[h.org].id}
 	}
 	return d
 }

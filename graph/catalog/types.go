@@ -4,31 +4,14 @@ import (
 	"slices"
 
 	"trellis/graph"
-)
-
-// Types and kinds that documents are made of.
-const (
-	organization graph.Type = "organization"
-	team         graph.Type = "team"
-	project      graph.Type = "project"
-	service      graph.Type = "third_party_service"
-	webhook      graph.Type = "webhook"
-
-	ofType        graph.Kind = "OF_TYPE"
-	deployedIn    graph.Kind = "DEPLOYED_IN"
-	dependsOn     graph.Kind = "DEPENDS_ON"
-	tagged        graph.Kind = "TAGGED"
-	hasLink       graph.Kind = "HAS_LINK"
-	existsIn      graph.Kind = "EXISTS_IN"
-	managedBy     graph.Kind = "MANAGED_BY"
-	implementedBy graph.Kind = "IMPLEMENTED_BY"
+	"trellis/graph/identity"
 )
 
 // docTypes lists the types of documents. The first is that of the root and
 // the vocabulary, which are kept only as places that others are below.
 var docTypes = [...]graph.Type{
-	graph.Root.Type, organization, team, project, "project_type", "environment",
-	"tag", "link_definition", service, "application", webhook, "blueprint",
+	graph.Root.Type, identity.Organization, identity.Team, identity.Project, identity.ProjectType, identity.Environment,
+	identity.Tag, identity.LinkDefinition, identity.ThirdPartyService, identity.Application, identity.Webhook, identity.Blueprint,
 }
 
 const placeType = 0
@@ -53,6 +36,7 @@ const (
 	relationImplementer
 )
 
+// relationInfo says what a relation is.
 type relationInfo struct {
 	kind     graph.Kind
 	from, to graph.Type
@@ -65,15 +49,15 @@ type relationInfo struct {
 // column says for each node how often it is led to.
 var relations = [...]relationInfo{
 	parent:              {kind: graph.ChildOf, column: -1},
-	owner:               {graph.ChildOf, project, team, FacetTeam, 0},
-	relationType:        {ofType, project, "project_type", FacetType, 0},
-	relationEnvironment: {deployedIn, project, "environment", FacetEnvironment, 0},
-	relationDependency:  {dependsOn, project, project, FacetDependsOn, 0},
-	relationTag:         {tagged, project, "tag", FacetTag, 0},
-	relationLink:        {hasLink, project, "link_definition", FacetLink, 0},
-	relationService:     {existsIn, project, service, FacetService, 0},
-	relationManager:     {managedBy, service, team, FacetManager, 1},
-	relationImplementer: {kind: implementedBy, from: webhook, to: service, column: 1},
+	owner:               {graph.ChildOf, identity.Project, identity.Team, FacetTeam, 0},
+	relationType:        {identity.OfType, identity.Project, identity.ProjectType, FacetType, 0},
+	relationEnvironment: {identity.DeployedIn, identity.Project, identity.Environment, FacetEnvironment, 0},
+	relationDependency:  {identity.DependsOn, identity.Project, identity.Project, FacetDependsOn, 0},
+	relationTag:         {identity.Tagged, identity.Project, identity.Tag, FacetTag, 0},
+	relationLink:        {identity.HasLink, identity.Project, identity.LinkDefinition, FacetLink, 0},
+	relationService:     {identity.ExistsIn, identity.Project, identity.ThirdPartyService, FacetService, 0},
+	relationManager:     {identity.ManagedBy, identity.ThirdPartyService, identity.Team, FacetManager, 1},
+	relationImplementer: {kind: identity.ImplementedBy, from: identity.Webhook, to: identity.ThirdPartyService, column: 1},
 }
 
 const columns = 2
