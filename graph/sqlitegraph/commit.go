@@ -183,16 +183,42 @@ func (w *writer) apply(f *graph.Effects) error {
 func (w *writer) applyNodes(f *graph.Effects, x *indexer) error {
 	before := searchedBefore(f)
 	for _, p := range f.Nodes {
-		n, st := p.Node, w.run.newNode
-		if !p.New {
-			st = w.run.setNode
+		n := p.Node
+		now, then := graph.SearchedOf(n), before[n.Ref]
+		if p.New {
+			id, err := w.run.newNode.insert(nodeValues(n)...)
+			if err != nil {
+				return err
+			}
+			x.put(id, now)
+			continue
 		}
-		id, _, err := st.number(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision))
-		if err != nil {
+		if _, err := w.run.setNode.exec(nodeValues(n)...); err != nil {
 			return err
 		}
-		x.put(id, graph.SearchedOf(n), before[n.Ref])
+		if now.Equal(then) {
+			continue
+		}
+		if err := w.reindex(n.Ref, now, x); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func nodeValues(n *graph.Node) []driver.Value {
+	return []driver.Value{column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision)}
+}
+
+// reindex notes that a node that is there is to be found by other words, or
+// none, from now on.
+func (w *writer) reindex(r graph.Ref, now graph.Searched, x *indexer) error {
+	id, found, err := w.run.nodeID.number(column(r))
+	if err != nil || !found {
+		return err
+	}
+	x.drop(id)
+	x.put(id, now)
 	return nil
 }
 
@@ -208,12 +234,13 @@ func (w *writer) applyDeletions(f *graph.Effects, x *indexer) error {
 		}
 	}
 	for _, r := range f.NodesGone {
-		id, found, err := w.run.dropNode.number(column(r))
-		if err != nil {
-			return err
+		if graph.Searchable(r.Type) {
+			if err := w.reindex(r, graph.Searched{}, x); err != nil {
+				return err
+			}
 		}
-		if found && graph.Searchable(r.Type) {
-			x.drop(id)
+		if _, err := w.run.dropNode.exec(column(r)); err != nil {
+			return err
 		}
 	}
 	return nil

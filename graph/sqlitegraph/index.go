@@ -25,19 +25,19 @@ type indexer struct {
 
 type indexRow struct {
 	id       int64
-	searched graph.Searched // empty: the row goes
-	fresh    bool           // there is no row yet
+	searched graph.Searched
+	drop     bool // the row goes
 }
 
-// put notes what the node says now and said before.
-func (x *indexer) put(id int64, now, before graph.Searched) {
-	fresh := len(before.Scope) == 0
-	if !now.Equal(before) {
-		x.rows = append(x.rows, indexRow{id, now, fresh})
+// put notes the row of a node that has none.
+func (x *indexer) put(id int64, s graph.Searched) {
+	if len(s.Scope) > 0 {
+		x.rows = append(x.rows, indexRow{id: id, searched: s})
 	}
 }
 
-func (x *indexer) drop(id int64) { x.rows = append(x.rows, indexRow{id: id}) }
+// drop notes that the row of a node goes, if it has one.
+func (x *indexer) drop(id int64) { x.rows = append(x.rows, indexRow{id: id, drop: true}) }
 
 // searchedBefore returns what was indexed of the nodes that are replaced.
 func searchedBefore(f *graph.Effects) map[graph.Ref]graph.Searched {
@@ -68,6 +68,10 @@ func searchedBefore(f *graph.Effects) map[graph.Ref]graph.Searched {
 // indexAtOnce is how many nodes a bulk load collects before it writes them.
 const indexAtOnce = 1_000
 
+// maxWordsKept limits what a bulk load remembers; to write a word again costs
+// no more than a look.
+const maxWordsKept = 200_000
+
 // some is flush when there is much to do.
 func (x *indexer) some(w *writer) error {
 	if len(x.rows) < indexAtOnce {
@@ -91,17 +95,12 @@ func (x *indexer) flush(w *writer) error {
 }
 
 func (x *indexer) write(index, unindex *statement, r *indexRow) error {
-	if !r.fresh {
-		if _, err := unindex.exec(r.id); err != nil {
-			return err
-		}
+	if r.drop {
+		_, err := unindex.exec(r.id)
+		return err
 	}
-	if s := &r.searched; len(s.Scope) > 0 {
-		if _, err := index.exec(r.id, indexed(s)); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := index.exec(r.id, indexed(&r.searched))
+	return err
 }
 
 // indexed is the row of a node; see schema/0002_search.sql.
@@ -125,7 +124,7 @@ func indexed(s *graph.Searched) string {
 const inBody = "_"
 
 func (x *indexer) newWords(st *statement) error {
-	if x.words == nil {
+	if x.words == nil || len(x.words) > maxWordsKept {
 		x.words = map[string]bool{}
 	}
 	var fresh []string
@@ -167,7 +166,7 @@ func indexAll(w *writer) (err error) {
 			}
 			rows++
 			after, _ = row[6].(int64)
-			x.put(after, graph.SearchedOf(&n), graph.Searched{})
+			x.put(after, graph.SearchedOf(&n))
 			return nil
 		}, after, int64(indexAtOnce))
 		if err != nil {

@@ -185,17 +185,20 @@ func (im *importer) flush() error {
 }
 
 func (im *importer) node(n *graph.Node) error {
-	st := im.w.run.newNode
 	if n.Ref == graph.Root || n.Ref == graph.Everyone || n.Ref == graph.Authenticated {
-		st = im.w.run.setNode
-	}
-	id, _, err := st.number(column(n.Ref), namesValue(n.Names), propsValue(n.Props), n.Created.UnixMilli(), n.Updated.UnixMilli(), int64(n.Revision))
-	if err != nil {
-		return twice(err, n.Ref.String())
-	}
-	im.index.put(id, graph.SearchedOf(n), graph.Searched{})
-	if err := im.index.some(im.w); err != nil {
-		return err
+		// They are there, and are never searched.
+		if _, err := im.w.run.setNode.exec(nodeValues(n)...); err != nil {
+			return err
+		}
+	} else {
+		id, err := im.w.run.newNode.insert(nodeValues(n)...)
+		if err != nil {
+			return twice(err, n.Ref.String())
+		}
+		im.index.put(id, graph.SearchedOf(n))
+		if err := im.index.some(im.w); err != nil {
+			return err
+		}
 	}
 	for _, name := range n.Names {
 		if _, err := im.newName.exec(name, column(n.Ref)); err != nil {

@@ -64,6 +64,7 @@ func BenchmarkSearch(b *testing.B) {
 
 func BenchmarkImportOfTexts(b *testing.B) {
 	records := graphtest.SearchWorld(100_000)
+	cpu := cpuTime()
 	for b.Loop() {
 		b.StopTimer()
 		s := openBench(b)
@@ -73,4 +74,5 @@ func BenchmarkImportOfTexts(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "nodes/s")
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N*len(records)), "cpu-us/node")
 }

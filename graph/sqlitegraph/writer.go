@@ -29,7 +29,7 @@ type writeStatements struct {
 	edgesOut, edgesIn, edgesOutAll, edgesInAll             *statement
 	newNode, setNode, newEdge, setEdge, setName, setLast   *statement
 	dropEdge, dropName, dropNode, change, cursor, setClaim *statement
-	index, unindex, newWord                                *statement
+	index, unindex, newWord, nodeID                        *statement
 }
 
 // kindsHere walks the kinds of edges that there are, one index lookup each.
@@ -56,15 +56,16 @@ func (r *writeStatements) texts() map[**statement]string {
 		&r.edgesOutAll: kindsHere + `SELECT ` + edgeColumns + ` FROM k CROSS JOIN edge
 			ON edge.kind = k.kind AND edge.src = ?1 LIMIT ?2`,
 		&r.edgesInAll: `SELECT ` + edgeColumns + ` FROM edge WHERE dst = ?1 LIMIT ?2`,
-		&r.newNode:    `INSERT INTO node (ref, names, props, created, updated, revision) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
-		&r.setNode:    `UPDATE node SET names = ?2, props = ?3, created = ?4, updated = ?5, revision = ?6 WHERE ref = ?1 RETURNING id`,
+		&r.newNode:    `INSERT INTO node (ref, names, props, created, updated, revision) VALUES (?, ?, ?, ?, ?, ?)`,
+		&r.setNode:    `UPDATE node SET names = ?2, props = ?3, created = ?4, updated = ?5, revision = ?6 WHERE ref = ?1`,
 		&r.newEdge:    `INSERT INTO edge (kind, src, dst, key, props, created, updated, revision, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		&r.setEdge:    `UPDATE edge SET props = ?5, created = ?6, updated = ?7, revision = ?8, expires = ?9 WHERE kind = ?1 AND src = ?2 AND dst = ?3 AND key = ?4`,
 		&r.setName:    `INSERT INTO name (name, ref) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ref = excluded.ref`,
 		&r.setLast:    `INSERT INTO last (kind, key, revision) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET revision = max(revision, excluded.revision)`,
+		&r.nodeID:     `SELECT id FROM node WHERE ref = ?`,
 		&r.dropEdge:   `DELETE FROM edge WHERE kind = ? AND src = ? AND dst = ? AND key = ?`,
 		&r.dropName:   `DELETE FROM name WHERE name = ?`,
-		&r.dropNode:   `DELETE FROM node WHERE ref = ? RETURNING id`,
+		&r.dropNode:   `DELETE FROM node WHERE ref = ?`,
 		&r.change:     `INSERT INTO change (revision, time, body) VALUES (?, ?, ?)`,
 		&r.cursor:     `SELECT cursor, holder, until FROM consumer WHERE name = ?`,
 		&r.setClaim:   `INSERT INTO consumer (name, cursor, holder, until) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE SET cursor = ?2, holder = ?3, until = ?4`,
@@ -172,6 +173,17 @@ func (s *statement) exec(args ...driver.Value) (int64, error) {
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// insert runs the statement and returns the number of the row that it made.
+// RETURNING would say it too, but opens a savepoint, at which FTS5 writes all
+// that it has gathered.
+func (s *statement) insert(args ...driver.Value) (int64, error) {
+	res, err := s.st.(driver.StmtExecContext).ExecContext(context.Background(), s.bind(args))
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
 }
 
 // query calls one for each row; the slice is only valid during the call.

@@ -1,0 +1,50 @@
+package neo4jgraph_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"trellis/graph"
+)
+
+// A graph of a version before there was a search is searched once a store has
+// met it, whichever of several processes is first, and what they write
+// meanwhile stays.
+func TestOlderGraphIsIndexed(t *testing.T) {
+	u := serverURL(t)
+	wipe(t, u)
+	ctx := context.Background()
+	first := open(t, u)
+	defer first.Close()
+	if _, err := first.Info(ctx); err != nil {
+		t.Fatal(err)
+	}
+	const nodes = 2_500 // a few steps of the indexer
+	session := connect(t, u)
+	execute(t, session, fmt.Sprintf(`UNWIND range(1, %d) AS i CREATE (:Entity:Doc {key: 'doc:' + i, type: 'doc', id: toString(i), name: 'Größe ' + i, description: 'a thing', created_at: 1, updated_at: 1, revision: 0})`, nodes))
+	execute(t, session, "MATCH (s:_Store) REMOVE s.search")
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			s := open(t, u)
+			defer s.Close()
+			for word, want := range map[string]int{"grosse": nodes, "gros": nodes, "thing": nodes, "2499": 1, "nothing": 0} {
+				a, err := s.Search(ctx, graph.SearchQuery{Words: []string{word}, Types: []graph.Type{"doc"}, Limit: graph.MaxPage})
+				if err != nil || len(a.Hits) != want {
+					t.Errorf("%s: %d hits, want %d: %v", word, len(a.Hits), want, err)
+				}
+			}
+		})
+		wg.Go(func() {
+			mustCommit(t, first, benchBatch(graph.Put(graph.Node{Ref: graph.Ref{Type: "doc", ID: fmt.Sprint(1_000*i + 1)}, Props: graph.Props{"name": fmt.Sprintf("größe %d new", 1_000*i+1), "description": "thing"}}),
+				graph.Put(graph.Node{Ref: graph.Ref{Type: "other", ID: fmt.Sprint(i)}, Props: graph.Props{"name": "new"}})))
+		})
+	}
+	wg.Wait()
+	a, err := first.Search(ctx, graph.SearchQuery{Words: []string{"new"}, Types: []graph.Type{"doc", "other"}, Limit: 10})
+	if err != nil || len(a.Hits) != 6 {
+		t.Errorf("%d hits of what was written meanwhile: %v", len(a.Hits), err)
+	}
+}
