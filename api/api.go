@@ -27,6 +27,7 @@ import (
 	"trellis/graph"
 	"trellis/graph/catalog"
 	"trellis/graph/identity"
+	"trellis/graph/manifest"
 	"trellis/graph/permission"
 )
 
@@ -80,6 +81,8 @@ type Options struct {
 	MaxBody int64
 	// MaxBatchBody limits the body of POST /batch; 16 MiB if 0.
 	MaxBatchBody int64
+	// MaxManifestBody limits the body of POST /manifests/{set}; 32 MiB if 0.
+	MaxManifestBody int64
 	// Timeout limits a request, streams apart; 30 s if 0.
 	Timeout time.Duration
 	// StaleAfter is how long the store may be silent before answers say so; 5 s if 0.
@@ -109,15 +112,17 @@ type Options struct {
 // server is what all requests share.
 type server struct {
 	Deps
-	o       Options
-	issuer  *auth.Issuer
-	types   huma.Registry
-	openapi []byte
-	metrics *metrics
-	clients *clients
-	sample  *sampler
-	used    lastUses
-	told    *memo[asked, facts]
+	o      Options
+	issuer *auth.Issuer
+
+	manifests *manifest.Service
+	types     huma.Registry
+	openapi   []byte
+	metrics   *metrics
+	clients   *clients
+	sample    *sampler
+	used      lastUses
+	told      *memo[asked, facts]
 	// verifying keeps two callers from reading the whole audit log at once.
 	verifying sync.Mutex
 	token     atomic.Pointer[revisionToken]
@@ -150,6 +155,7 @@ func newServer(d Deps, o Options) (*server, error) {
 	orElse(&o.Version, "dev")
 	orElse(&o.MaxBody, 1<<20)
 	orElse(&o.MaxBatchBody, 16<<20)
+	orElse(&o.MaxManifestBody, 32<<20)
 	orElse(&o.Timeout, 30*time.Second)
 	orElse(&o.StaleAfter, 5*time.Second)
 	orElse(&o.Heartbeat, 15*time.Second)
@@ -160,6 +166,7 @@ func newServer(d Deps, o Options) (*server, error) {
 	}
 	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), told: newMemo[asked, facts](8192)}
 	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
+	s.manifests = manifest.New(d.Graph, d.Identity, func() identity.Authority { return Authority(d.Index.View()) })
 	var err error
 	if s.metrics, err = newMetrics(d.Registry); err != nil {
 		return nil, err

@@ -30,6 +30,9 @@ func (c *call) readBody() error {
 	if c.rt.big {
 		limit = c.o.MaxBatchBody
 	}
+	if c.rt.huge {
+		limit = c.o.MaxManifestBody
+	}
 	b, err := readAll(http.MaxBytesReader(c.w, c.r.Body, limit), c.r.ContentLength, limit)
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -145,6 +145,7 @@ var elements = map[string]string{
 	"org":    "The id or the slug of the organization",
 	"team":   "The id or the slug of the team",
 	"type":   "A registered resource type",
+	"set":    "The name of a set: NAME, or ORGANIZATION/NAME; percent-encoded",
 	"member": "The member, as type:id; percent-encoded",
 
 	"project":         "The id or the slug of the project",

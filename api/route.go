@@ -49,6 +49,8 @@ type route struct {
 	upserts bool
 	// big allows the body of a batch.
 	big bool
+	// huge allows the body of a set of manifests.
+	huge bool
 	// stream: the answer has no time limit.
 	stream bool
 	// unrecorded: the audit log says nothing of requests to it.
@@ -124,7 +126,7 @@ const prefix = "/api/v1"
 // table is the route table.
 func table() []route {
 	var rows []route
-	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes(), auditRoutes()} {
+	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), changeRoutes(), auditRoutes(), manifestRoutes()} {
 		for _, r := range area {
 			r.path = prefix + r.path
 			rows = append(rows, r)

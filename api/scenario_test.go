@@ -257,6 +257,13 @@ func everyRoute() []trace {
 		ok("root", "POST", "/batch", `{"mutations":[{"op":"put","node":"group:b","data":{"name":"B"}},{"op":"put_member","set":"group:b","member":"user:nobody"},{"op":"put_grant","subject":"group:b","resource":"organization:acme","role":"readonly"},{"op":"delete_member","set":"group:b","member":"user:nobody"}]}`, 200, `"results":[{"effect":"created"},{"effect":"unchanged"},{"effect":"created"},{"effect":"unchanged"}]`,
 			"grant:create success organization:acme group:b", "group:create success group:b"),
 
+		ok("acme-owner", "POST", "/manifests/acme%2Fmain", `{"documents":[{"apiVersion":"trellis/v1","kind":"Tag","metadata":{"organization":"acme","slug":"declared"}}]}`, 200, `"changed":true`,
+			"manifest:create success manifest:acme/main", "tag:create success tag:ID"),
+		ok("acme-owner", "GET", "/manifests", "", 200, `"name":"acme/main"`),
+		ok("acme-owner", "GET", "/manifests/acme%2Fmain", "", 200, `"name":"acme/declared"`),
+		ok("acme-owner", "DELETE", "/manifests/acme%2Fmain", "", 200, `"name":"acme/main"`,
+			"manifest:delete success manifest:acme/main"),
+
 		{scenario: scenario{as: "", method: "GET", path: "/livez", status: 200, want: `"ok"`}},
 		{scenario: scenario{as: "", method: "GET", path: "/readyz", status: 200, want: `"index":"ok"`}},
 		{scenario: scenario{as: "", method: "GET", path: "/metrics", status: 200, want: `trellis_http_request_duration_seconds_count{method="GET",route="/api/v1/me",status="2xx"}`}},

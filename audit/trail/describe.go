@@ -34,6 +34,7 @@ type Description struct {
 // can register a type of such a name, and nothing is told of the nodes.
 var inner = map[graph.Type]bool{
 	"idempotency_key": true,
+	"manifest_part":   true,
 	chainType:         true,
 	"session":         true,
 	"credential":      true,

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -20,8 +21,8 @@ const maxTries = 10
 // Denied: the caller lacks a permission, or would give away what it does not
 // hold. Stale: IfMatch does not match. Others as in package graph.
 func (s *Service) Apply(ctx context.Context, caller Caller, muts []Mutation, o ApplyOptions) (Outcome, error) {
-	if len(muts) > MaxMutations {
-		return Outcome{}, graph.Errorf(graph.TooLarge, "%d mutations; the limit is %d", len(muts), MaxMutations)
+	if most := cmp.Or(o.Most, MaxMutations); len(muts) > most {
+		return Outcome{}, graph.Errorf(graph.TooLarge, "%d mutations; the limit is %d", len(muts), most)
 	}
 	for try := 1; ; try++ {
 		out, again, err := s.try(ctx, caller, muts, o)

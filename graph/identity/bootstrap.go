@@ -37,6 +37,7 @@ var systemTypes = []struct {
 	{name: Application, about: "What is registered with a third-party service, with its secrets", actions: []string{"reveal"}, parents: []string{"third_party_service"}},
 	{name: Webhook, about: "Where a service sends notifications, and what follows from them", parents: []string{"organization"}},
 	{name: Blueprint, about: "A JSON Schema of further fields", parents: []string{"organization", "platform"}},
+	{name: Manifest, about: "A set of documents that was applied, and what it declared", actions: []string{"read", "update"}, parents: []string{"organization", "platform"}, bare: true},
 	{name: "audit", about: "The audit log", actions: []string{"read"}, bare: true},
 }
 

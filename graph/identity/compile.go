@@ -25,6 +25,8 @@ type compiler struct {
 	cur   int // index of the mutation being compiled
 
 	nodes map[graph.Ref]*state
+	// named by mutations so far, by type
+	meant map[graph.Type][]graph.Ref
 	// named is who holds which slugs in the store, as far as that was asked;
 	// written, who holds them by what the mutations so far write.
 	named, written map[string]graph.Ref
@@ -32,6 +34,11 @@ type compiler struct {
 	// nodes in surveyed and of those that the mutations made.
 	related  map[relationKey]map[graph.Ref]graph.Props
 	surveyed map[graph.Ref]bool
+	// parted holds the edges that the mutations so far remove.
+	parted map[graph.EdgeKey]bool
+	// rolesWritten notes that the batch itself writes roles; only then must they
+	// be followed in it instead of in the index.
+	rolesWritten bool
 	// rolesFixed notes that the batch already refuses to run if roles changed.
 	rolesFixed bool
 }
@@ -55,9 +62,10 @@ type state struct {
 
 func (s *Service) compiler(ctx context.Context, caller Caller) *compiler {
 	return &compiler{
-		s: s, ctx: ctx, caller: caller, auth: s.authority(), at: s.Now(), nodes: map[graph.Ref]*state{},
+		s: s, ctx: ctx, caller: caller, auth: s.authority(), at: s.Now(), nodes: map[graph.Ref]*state{}, meant: map[graph.Type][]graph.Ref{},
 		named: map[string]graph.Ref{}, written: map[string]graph.Ref{},
 		related: map[relationKey]map[graph.Ref]graph.Props{}, surveyed: map[graph.Ref]bool{},
+		parted: map[graph.EdgeKey]bool{},
 	}
 }
 
@@ -67,6 +75,26 @@ func (c *compiler) guard(s graph.Step) { c.push(s, true) }
 func (c *compiler) push(s graph.Step, guard bool) {
 	c.steps = append(c.steps, s)
 	c.marks = append(c.marks, mark{c.cur, guard})
+	switch {
+	case s.Op == graph.DeleteEdge:
+		c.parted[s.Edge.EdgeKey] = true
+	case s.Op == graph.PutEdge && len(c.parted) > 0:
+		delete(c.parted, s.Edge.EdgeKey)
+	case s.Op == graph.PutNode && s.Node.Ref.Type == Role:
+		c.rolesWritten = true
+	}
+}
+
+// gone tells whether the mutations so far have removed a stored edge, or a node
+// at either end of it.
+func (c *compiler) gone(k graph.EdgeKey) bool {
+	return c.parted[k] || c.removed(k.From) || c.removed(k.To)
+}
+
+// removed tells whether the mutations so far have removed the node.
+func (c *compiler) removed(r graph.Ref) bool {
+	s := c.nodes[r]
+	return s != nil && s.changed && s.node == nil
 }
 
 // load reads the nodes that the mutations name, all at once.
@@ -248,6 +276,7 @@ func (c *compiler) mutation(m *Mutation) error {
 		if err := m.Node.Validate(); err != nil {
 			return at(err, "/node")
 		}
+		c.meant[m.Node.Type] = append(c.meant[m.Node.Type], m.Node)
 		if m.Op == OpDelete {
 			return c.delete(m)
 		}

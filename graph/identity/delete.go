@@ -165,7 +165,9 @@ func (c *compiler) children(r graph.Ref) ([]graph.Ref, error) {
 			return nil, err
 		}
 		for i := range a.Edges {
-			out = append(out, a.Edges[i].From)
+			if !c.gone(a.Edges[i].EdgeKey) {
+				out = append(out, a.Edges[i].From)
+			}
 		}
 		if a.Next == "" {
 			return out, nil
@@ -199,6 +201,9 @@ func (c *compiler) buryRole(r graph.Ref, cascade bool) error {
 			return err
 		}
 		for i := range a.Edges {
+			if c.gone(a.Edges[i].EdgeKey) {
+				continue
+			}
 			if !cascade {
 				return &graph.Error{Kind: graph.InUse, Msg: fmt.Sprintf("the role %s is still granted; take the grants back first or ask to cascade", r.ID), Ref: r}
 			}
@@ -214,12 +219,18 @@ func (c *compiler) buryRole(r graph.Ref, cascade bool) error {
 // buryType refuses while there are resources of the type, or roles that name
 // its permissions.
 func (c *compiler) buryType(r graph.Ref) error {
-	a, err := c.s.graph.Store().Ask(c.ctx, graph.Question{Name: graph.NodesByType, Type: graph.Type(r.ID), Limit: 1})
-	if err != nil {
-		return err
-	}
-	if len(a.Nodes) > 0 {
-		return &graph.Error{Kind: graph.InUse, Msg: fmt.Sprintf("there are still resources of type %s", r.ID), Ref: r}
+	q := graph.Question{Name: graph.NodesByType, Type: graph.Type(r.ID), Limit: 100}
+	for {
+		a, err := c.s.graph.Store().Ask(c.ctx, q)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(a.Nodes, func(n graph.Node) bool { return !c.removed(n.Ref) }) {
+			return &graph.Error{Kind: graph.InUse, Msg: fmt.Sprintf("there are still resources of type %s", r.ID), Ref: r}
+		}
+		if q.After = a.Next; a.Next == "" {
+			break
+		}
 	}
 	actions := append(slices.Clone(standardActions), c.nodes[r].node.Props.Strings("actions")...)
 	slices.Sort(actions)

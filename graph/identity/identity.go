@@ -28,6 +28,10 @@ const (
 	Permission     graph.Type = "permission"
 	ResourceType   graph.Type = "resource_type"
 	APIKey         graph.Type = "api_key"
+	// Manifest is a set of documents that was applied; ManifestPart holds some of
+	// what it remembers. Both are written by package manifest alone.
+	Manifest     graph.Type = "manifest"
+	ManifestPart graph.Type = "manifest_part"
 )
 
 // Vocabulary is the node below which resource types, permissions and the
@@ -220,11 +224,11 @@ func (d *Draft) Node(r graph.Ref) (*graph.Node, error) {
 }
 
 // Written yields the nodes of a type that mutations before this one of the same
-// Apply wrote, or, with nil, removed.
+// Apply wrote, or, with nil, removed: those that they name, each once or more.
 func (d *Draft) Written(t graph.Type) iter.Seq2[graph.Ref, *graph.Node] {
 	return func(yield func(graph.Ref, *graph.Node) bool) {
-		for r, s := range d.c.nodes {
-			if r.Type == t && s.changed && !yield(r, s.node) {
+		for _, r := range d.c.meant[t] {
+			if s := d.c.nodes[r]; s != nil && s.changed && !yield(r, s.node) {
 				return
 			}
 		}
@@ -245,4 +249,6 @@ type ApplyOptions struct {
 	Steps      []graph.Step
 	// Dry: only find out what would happen. Outcome.Change tells it.
 	Dry bool
+	// Most is how many mutations there may be; MaxMutations if 0.
+	Most int
 }

@@ -495,7 +495,9 @@ func (c *compiler) sources(r graph.Ref, k graph.Kind) ([]graph.Ref, error) {
 			return nil, err
 		}
 		for i := range a.Edges {
-			out = append(out, a.Edges[i].From)
+			if !c.gone(a.Edges[i].EdgeKey) {
+				out = append(out, a.Edges[i].From)
+			}
 		}
 		if len(out) > graph.MaxSteps/4 {
 			return nil, graph.Errorf(graph.TooLarge, "more than %d nodes are related to %s by %s: change some of them first", graph.MaxSteps/4, r, k)

@@ -12,7 +12,7 @@ var standardActions = []string{"create", "read", "update", "delete"}
 
 // reserved are the types of nodes that the service keeps for itself, now or
 // later; a registered type of that name would open them to callers.
-var reserved = []string{"access", "audit", "change", "session", "credential", "identity", "mfa", "mail", "signing_key", "idempotency_key", "audit_chain"}
+var reserved = []string{"access", "audit", "change", "session", "credential", "identity", "mfa", "mail", "signing_key", "idempotency_key", "audit_chain", "manifest_part"}
 
 // makeType checks a new resource type.
 func (c *compiler) makeType(r graph.Ref, p graph.Props) error {

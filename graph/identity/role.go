@@ -179,7 +179,7 @@ func (c *compiler) checkInherits(r graph.Ref, ids []string, org string) error {
 // rolePermissions returns all that a role grants, as the batch so far leaves
 // it; false if there is no such role.
 func (c *compiler) rolePermissions(id string) ([]string, bool, error) {
-	if !c.rolesTouched() {
+	if !c.rolesWritten {
 		p, ok := c.auth.RolePermissions(id)
 		return p, ok, nil
 	}
@@ -189,17 +189,6 @@ func (c *compiler) rolePermissions(id string) ([]string, bool, error) {
 	})
 	slices.Sort(out)
 	return slices.Compact(out), ok, err
-}
-
-// rolesTouched tells whether the batch itself writes roles; only then must
-// they be followed here instead of in the index.
-func (c *compiler) rolesTouched() bool {
-	for i := range c.steps {
-		if c.steps[i].Op == graph.PutNode && c.steps[i].Node.Ref.Type == Role {
-			return true
-		}
-	}
-	return false
 }
 
 // walkRoles calls visit for the role and every role it inherits from.

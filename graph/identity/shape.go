@@ -129,7 +129,7 @@ func shapeOf(t graph.Type) []FieldInfo {
 // Known tells whether the type is one that Trellis brings along, and not a
 // registered one.
 func Known(t graph.Type) bool {
-	return shapeOf(t) != nil || t == APIKey || t == graph.Root.Type || t == graph.Everyone.Type || t == graph.Authenticated.Type
+	return shapeOf(t) != nil || t == APIKey || t == Manifest || t == ManifestPart || t == graph.Root.Type || t == graph.Everyone.Type || t == graph.Authenticated.Type
 }
 
 // Fields returns what callers may see of a node: the fields of its type and
