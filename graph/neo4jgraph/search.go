@@ -155,7 +155,7 @@ type hit struct {
 }
 
 // atOnce is how many nodes one statement puts in order.
-const atOnce = 1_000
+const atOnce = 250
 
 // page asks for all that there is. If that is too much to be put in order, it
 // asks rank by rank, for ranges of places that hold about as many hits as are
@@ -318,6 +318,10 @@ func (f *finder) scope() []string {
 	return out
 }
 
+// mostFuzzy is how many nodes with similar words are looked at for those that
+// may stand in for one.
+const mostFuzzy = 1_000
+
 // correct finds words of nodes that count in place of those that were not found.
 func (f *finder) correct(ctx context.Context) (map[string][]string, error) {
 	out := map[string][]string{}
@@ -332,7 +336,7 @@ func (f *finder) correct(ctx context.Context) (map[string][]string, error) {
 		if len(there) > 0 {
 			continue
 		}
-		if there, err = f.words(ctx, fmt.Sprintf("+(%s:%s~1 %s:%s~1)", propTitle, w, propBody, w), atOnce); err != nil {
+		if there, err = f.words(ctx, fmt.Sprintf("+(%s:%s~1 %s:%s~1)", propTitle, w, propBody, w), mostFuzzy); err != nil {
 			return nil, err
 		}
 		if instead := graph.Correct(w, there); len(instead) > 0 {
