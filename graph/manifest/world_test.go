@@ -120,7 +120,7 @@ func (w *world) request(set, text string, options ...string) manifest.Request {
 	w.t.Helper()
 	q := manifest.Request{Set: set, Documents: documents(w.t, text)}
 	for _, o := range options {
-		q.Plan, q.Prune = q.Plan || o == "plan", q.Prune || o == "prune"
+		q.Plan, q.Prune, q.Merge = q.Plan || o == "plan", q.Prune || o == "prune", q.Merge || o == "merge"
 	}
 	return q
 }
