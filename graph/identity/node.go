@@ -200,6 +200,10 @@ func (c *compiler) pin(m *Mutation, s *state) {
 // mutations that follow.
 func (c *compiler) store(r graph.Ref, s *state, props graph.Props) {
 	n := graph.Node{Ref: r, Names: names(r, props), Props: props}
+	slices.Sort(n.Names)
+	if s.stored && s.fixed && !s.changed && s.node.Props.Equal(props) && slices.Equal(s.node.Names, n.Names) {
+		return // it is so already, and a step sees to it that it still is
+	}
 	c.add(graph.Put(n))
 	if s.node != nil {
 		n.Revision = s.node.Revision
