@@ -54,7 +54,7 @@ func (q *question) clauses(query *Query) ([]clause, error) {
 	for name, values := range f.Attributes {
 		out = append(out, q.attribute(name, values))
 	}
-	words := appendWords(nil, f.Text)
+	words := graph.Words(f.Text)
 	if len(words) > MaxWords {
 		return nil, graph.Errorf(graph.Invalid, "%d words to search for; the limit is %d", len(words), MaxWords)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"trellis/graph"
 	"trellis/graph/catalog"
@@ -103,19 +102,15 @@ func (v naive) attributes(r graph.Ref, name string) (out []string) {
 	return slices.Compact(out)
 }
 
-func words(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-}
-
 func (v naive) words(r graph.Ref) []string {
 	n := v.o.Nodes[r]
-	out := append(words(n.Props.String("name")), words(n.Props.String("slug"))...)
+	out := append(graph.Words(n.Props.String("name")), graph.Words(n.Props.String("slug"))...)
 	ids, _ := n.Props["identifiers"].(graph.JSON)
 	var m map[string]any
 	_ = json.Unmarshal([]byte(ids), &m)
 	for _, v := range m {
 		s, _ := v.(string)
-		out = append(out, words(s)...)
+		out = append(out, graph.Words(s)...)
 	}
 	return out
 }
@@ -153,7 +148,7 @@ func (v naive) passes(r graph.Ref, f *catalog.Filter, but string) bool {
 			return false
 		}
 	}
-	for _, w := range words(f.Text) {
+	for _, w := range graph.Words(f.Text) {
 		if !slices.ContainsFunc(v.words(r), func(have string) bool { return strings.HasPrefix(have, w) }) {
 			return false
 		}

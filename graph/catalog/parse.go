@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"trellis/graph"
@@ -18,7 +17,6 @@ const (
 	maxSlug       = 256
 	maxName       = 512
 	maxFold       = 128 // of a name, for comparing
-	maxWord       = 64
 	maxDocWords   = 64
 	maxAttrName   = 128
 	maxAttrValue  = 256 // longer values are not found by
@@ -51,14 +49,13 @@ func contentOf(n *graph.Node) content {
 		attributes:   attributesOf(n.Props["attributes"]),
 	}
 	c.fold = cut(foldText(c.name), maxFold)
-	c.words = appendWords(c.words, c.name)
-	c.words = appendWords(c.words, c.slug)
+	c.words = append(graph.Words(c.name), graph.Words(c.slug)...)
 	if ids, ok := n.Props["identifiers"].(graph.JSON); ok {
 		var m map[string]any
 		if json.Unmarshal([]byte(ids), &m) == nil {
 			for _, v := range m {
 				s, _ := v.(string)
-				c.words = appendWords(c.words, s)
+				c.words = append(c.words, graph.Words(s)...)
 			}
 		}
 	}
@@ -120,15 +117,6 @@ func scalar(v any) (string, bool) {
 
 // foldText is a text as it is compared: without regard to case.
 func foldText(s string) string { return strings.ToLower(s) }
-
-// appendWords cuts a text into words: runs of letters and digits, in lower case.
-func appendWords(to []string, s string) []string {
-	f := strings.FieldsFuncSeq(foldText(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	for w := range f {
-		to = append(to, cut(w, maxWord))
-	}
-	return to
-}
 
 // cut shortens a text to at most n bytes, between characters.
 func cut(s string, n int) string {
