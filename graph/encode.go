@@ -232,8 +232,9 @@ func plainText(s string) bool {
 }
 
 // plainProps reads the objects that nearly all records carry: no spaces, no
-// escapes, no nesting but lists of texts, whole numbers. Anything else, right
-// or wrong, is not ok and left to the general way.
+// escapes, whole numbers, no nesting but lists of texts and objects as they
+// were written. Anything else, right or wrong, is not ok and left to the
+// general way.
 func plainProps(s string) (Props, bool) {
 	if !utf8.ValidString(s) {
 		return nil, false
@@ -277,6 +278,11 @@ func cutValue(s string) (v any, rest string, ok bool) {
 		return cutText(s)
 	case c == '[':
 		return cutTexts(s[1:])
+	case c == '{':
+		rest, ok = skipObject(s, maxPlainDepth)
+		text := s[:len(s)-len(rest)]
+		// encoding/json escapes these two, so an object that holds them was not written by it.
+		return JSON(text), rest, ok && len(text) <= MaxPropBytes && !strings.ContainsAny(text, "\u2028\u2029")
 	case c == 't':
 		rest, ok = strings.CutPrefix(s, "true")
 		return true, rest, ok
@@ -297,6 +303,84 @@ func cutValue(s string) (v any, rest string, ok bool) {
 		return int64(0), s[1:], true
 	}
 	return nil, "", false
+}
+
+// maxPlainDepth is how deep objects and lists may be nested to be plain.
+const maxPlainDepth = 8
+
+// skipObject goes behind an object that is in the form that Normalize writes:
+// compact, with sorted names, without escapes.
+func skipObject(s string, depth int) (rest string, ok bool) {
+	if s, ok = strings.CutPrefix(s, "{"); !ok || depth == 0 {
+		return "", false
+	}
+	if rest, ok = strings.CutPrefix(s, "}"); ok {
+		return rest, true
+	}
+	for last, first := "", true; ; first = false {
+		var name string
+		if name, s, ok = cutText(s); !ok || !first && name <= last {
+			return "", false
+		}
+		last = name
+		if s, ok = strings.CutPrefix(s, ":"); !ok {
+			return "", false
+		}
+		if s, ok = skipValue(s, depth-1); !ok || s == "" {
+			return "", false
+		}
+		if s[0] == '}' {
+			return s[1:], true
+		}
+		if s, ok = strings.CutPrefix(s, ","); !ok {
+			return "", false
+		}
+	}
+}
+
+// skipValue does the same for any value.
+func skipValue(s string, depth int) (rest string, ok bool) {
+	if s == "" {
+		return "", false
+	}
+	switch s[0] {
+	case '"':
+		_, rest, ok = cutText(s)
+		return rest, ok
+	case '{':
+		return skipObject(s, depth)
+	case '[':
+		return skipList(s[1:], depth)
+	}
+	for _, word := range [...]string{"true", "false", "null"} {
+		if rest, ok = strings.CutPrefix(s, word); ok {
+			return rest, true
+		}
+	}
+	digits, _ := strings.CutPrefix(s, "-")
+	n := 0
+	for n < len(digits) && '0' <= digits[n] && digits[n] <= '9' {
+		n++
+	}
+	// What comes behind must end the number: a fraction goes the general way.
+	return digits[n:], n > 0 && (n == 1 || digits[0] != '0')
+}
+
+func skipList(s string, depth int) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(s, "]"); ok || depth == 0 {
+		return rest, ok
+	}
+	for {
+		if s, ok = skipValue(s, depth-1); !ok || s == "" {
+			return "", false
+		}
+		if s[0] == ']' {
+			return s[1:], true
+		}
+		if s, ok = strings.CutPrefix(s, ","); !ok {
+			return "", false
+		}
+	}
 }
 
 // cutText reads one quoted text without escapes.
