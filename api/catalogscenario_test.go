@@ -1,6 +1,12 @@
 package api_test
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+// madeElement is an element of a path in the table.
+var madeElement = regexp.MustCompile(`\{\w+\}`)
 
 // catalogScenarios are the routes of the catalog, in an order in which each
 // finds what it needs.
@@ -139,6 +145,7 @@ func catalogDeletions() []trace {
 		{"/project-types/library", "project_type", ""},
 		{"/environments/staging", "environment", ""},
 		{"/tags/legacy", "tag", ""},
+		{"/tags/go", "tag", ""},
 		{"/link-definitions/runbook", "link_definition", ""},
 		{"/webhooks/errors", "webhook", "third_party_service"},
 		{"/blueprints/tier", "blueprint", ""},

@@ -121,6 +121,23 @@ func TestRelationsStayWithinTheOrganization(t *testing.T) {
 	}
 }
 
+func TestWhatTheCallerCannotReadStaysWhenAllIsWritten(t *testing.T) {
+	w := newWorld(t)
+	w.must(root, catalog+`{"op":"create","node":"role:writer","data":{"permissions":["project:read","project:update"]}}
+{"op":"put_grant","subject":"user:eve","resource":"project:billing","role":"writer"}
+{"op":"create","node":"project:other","data":{"organization":"acme"}}
+{"op":"put_grant","subject":"user:eve","resource":"project:other","role":"writer"}`)
+	// She is shown the types, tags and so on of the project, but not what it depends on.
+	same := `"name":"Billing","types":["api","library"],"team":"payments","tags":["go"],"environments":{"production":{"url":"https://b"},"staging":{}},"links":{"runbook":{"url":"https://r"}},"services":{"sentry":{"identifier":"42"}},"identifiers":{"github":"acme/billing"}`
+	if o := w.must(user("eve"), `{"op":"put","node":"project:billing","data":{"depends_on":[],`+same+`}}`); o.Changed {
+		t.Errorf("the same again changed %+v", o.Change.Entries)
+	}
+	w.must(user("eve"), `{"op":"put","node":"project:billing","data":{"depends_on":["other"],`+same+`}}`)
+	w.wants("project:billing", map[graph.Kind]string{identity.DependsOn: "project:ledger project:other"})
+	w.refused(user("eve"), graph.Invalid, `{"op":"patch","node":"project:billing","data":{"depends_on":["ledger"]}}`)
+	w.refused(user("eve"), graph.Invalid, `{"op":"patch","node":"project:billing","data":{"tags":["go","core"]}}`)
+}
+
 func TestADeveloperMakesProjectsAndReadsWhatTheyRelateTo(t *testing.T) {
 	w := newWorld(t)
 	w.must(root, catalog)

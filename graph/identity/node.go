@@ -377,7 +377,7 @@ func (c *compiler) mayCreate(m *Mutation, d *draft) ([]graph.Ref, error) {
 func (c *compiler) hosted(r graph.Ref, d *draft) bool {
 	for _, f := range Describe(r.Type) {
 		if w, ok := d.wishes[f.Name]; ok && f.Edge == graph.ChildOf && len(w.names) == 1 {
-			team, err := c.target(r, d, f, w.names[0])
+			team, err := c.target(r, d, f, w.names[0], nil)
 			return err == nil && c.check(string(r.Type)+":create", team)
 		}
 	}

@@ -138,16 +138,20 @@ func (c *compiler) relateField(r graph.Ref, s *state, d *draft, f FieldInfo, w *
 		return false, err
 	}
 	want := map[graph.Ref]graph.Props{}
-	if !w.whole {
-		maps.Copy(want, now)
+	for to, props := range now {
+		// Of its own kind a caller is shown only what they may read, so that
+		// what they leave out is none of the others.
+		if !w.whole || f.To == r.Type && !c.check(string(to.Type)+":read", to) {
+			want[to] = props
+		}
 	}
 	for _, name := range w.gone {
-		if to, err := c.target(r, d, f, name); err == nil {
+		if to, err := c.target(r, d, f, name, now); err == nil {
 			delete(want, to)
 		}
 	}
 	for i, name := range w.names {
-		to, err := c.target(r, d, f, name)
+		to, err := c.target(r, d, f, name, now)
 		if err != nil {
 			return false, at(err, relationPointer(f, i, name))
 		}
@@ -211,8 +215,8 @@ func (c *compiler) adopt(r graph.Ref, s *state, team graph.Ref) error {
 
 // target finds the node that a relation names: in the node's own organization,
 // by its slug, its id, or a slug that it had before, and only if the caller may
-// read it.
-func (c *compiler) target(r graph.Ref, d *draft, f FieldInfo, name string) (graph.Ref, error) {
+// read it or, being shown what the node consists of, reads it there already.
+func (c *compiler) target(r graph.Ref, d *draft, f FieldInfo, name string, now map[graph.Ref]graph.Props) (graph.Ref, error) {
 	org := d.props.String("organization")
 	for _, find := range []func() (graph.Ref, error){
 		func() (graph.Ref, error) { return c.bySlug(f.To, org, name) },
@@ -230,7 +234,8 @@ func (c *compiler) target(r graph.Ref, d *draft, f FieldInfo, name string) (grap
 		if err != nil {
 			return graph.Ref{}, err
 		}
-		if s.node == nil || s.node.Props.String("organization") != org || !c.check(string(to.Type)+":read", to) {
+		_, shown := now[to]
+		if s.node == nil || s.node.Props.String("organization") != org || !(shown && f.To != r.Type || c.check(string(to.Type)+":read", to)) {
 			continue
 		}
 		if to == r {

@@ -246,6 +246,9 @@ func decode(t graph.Type, data json.RawMessage, base *draft, patch bool) (draft,
 	for name := range in {
 		complain(name, "there is no such field")
 	}
+	if base != nil {
+		d.omit(base.props)
+	}
 	if len(bad) > 0 {
 		slices.SortFunc(bad, func(a, b graph.Field) int { return strings.Compare(a.Pointer, b.Pointer) })
 		e := graph.Errorf(graph.Invalid, "the data is not that of a %s", t)
@@ -253,6 +256,19 @@ func decode(t graph.Type, data json.RawMessage, base *draft, patch bool) (draft,
 		return draft{}, e
 	}
 	return d, nil
+}
+
+// omit takes out what says nothing where nothing was said before, so that a
+// body that was read and sent back changes nothing.
+func (d *draft) omit(before graph.Props) {
+	for name, v := range d.props {
+		if _, ok := before[name]; ok {
+			continue
+		}
+		if list, ok := v.([]string); ok && len(list) == 0 || !ok && (v == false || v == int64(0) || v == graph.JSON("{}")) {
+			delete(d.props, name)
+		}
+	}
 }
 
 var pointer = strings.NewReplacer("~", "~0", "/", "~1")
