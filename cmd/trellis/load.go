@@ -25,7 +25,7 @@ func (a *app) loadCommand() *cobra.Command {
 		Use: "load", Short: "Load data of other systems", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.loadGithubCommand())
+	c.AddCommand(a.loadGithubCommand(), a.loadBackstageCommand(), a.loadPeopleCommand())
 	return c
 }
 

@@ -21,6 +21,22 @@ type Present struct {
 	Words map[graph.Type]map[string]bool
 }
 
+// Elsewhere tells whether an entity refers to a project that is not in the files.
+func (c *Catalog) Elsewhere() bool {
+	known := map[Ref]bool{}
+	for _, e := range c.Entities {
+		known[e.Ref] = true
+	}
+	return slices.ContainsFunc(c.Entities, func(e *Entity) bool {
+		for _, field := range []relationField{fieldDependsOn, fieldConsumes} {
+			if slices.ContainsFunc(e.Relations[field.name], func(r Relation) bool { return !known[r.To] }) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // Plan says what the organization, of which org is the id, is to hold. The
 // errors are as those of Read.
 func (c *Catalog) Plan(org string, there Present) (*wanted.Plan, error) {

@@ -15,6 +15,8 @@ type Present struct {
 	Teams, Groups []Set
 	// InOrg holds the ids of the users who are members of the organization.
 	InOrg map[string]bool
+	// Declared holds the ids of the users whom the same set declared before.
+	Declared map[string]bool
 	// Caller is the id of the user on whose behalf this is done, if it is one.
 	Caller string
 }
@@ -57,15 +59,19 @@ func (t *Table) Plan(there Present, o Options) (plan *wanted.Plan, missing []Per
 		}
 	}
 	for _, who := range there.People {
-		gone := there.InOrg[who.ID] && !p.listed[strings.ToLower(who.Email)] && who.Email != "" && who.ID != there.Caller
-		if !gone || who.Status == deactivated {
+		if p.listed[strings.ToLower(who.Email)] {
 			continue
 		}
-		missing = append(missing, who)
-		if o.DeactivateMissing {
+		active := who.Status != deactivated
+		gone := active && there.InOrg[who.ID] && who.Email != "" && who.ID != there.Caller
+		if gone {
+			missing = append(missing, who)
+		}
+		if o.DeactivateMissing && (gone || !active && there.Declared[who.ID]) {
 			p.plan.Documents = append(p.plan.Documents, wanted.Document{Type: identity.User, ID: who.ID, Spec: map[string]any{"status": deactivated}})
 		}
 	}
+	p.plan.Keep(there.declared())
 	if err := p.problems.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -73,6 +79,17 @@ func (t *Table) Plan(there Present, o Options) (plan *wanted.Plan, missing []Per
 }
 
 const deactivated = "deactivated"
+
+// declared returns the addresses of those whom the set declared, by id.
+func (there Present) declared() map[string]string {
+	out := map[string]string{}
+	for _, who := range there.People {
+		if there.Declared[who.ID] {
+			out[who.ID] = who.Email
+		}
+	}
+	return out
+}
 
 type planner struct {
 	plan     *wanted.Plan
