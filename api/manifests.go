@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bufio"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"trellis/graph"
@@ -46,6 +49,12 @@ func manifestRoutes() []route {
 		{method: post, path: "/manifests/{set}", id: "applyManifests", tag: tag, summary: "Make the graph what a set of manifests declares, in one revision or not at all",
 			doc:   "Each document also needs what the route that writes what it declares needs. A second run changes nothing.",
 			needs: inside, in: body{value: ManifestInput{}}, out: ManifestOutput{}, idempotent: true, huge: true, unlimited: true, handle: applyManifests},
+		{method: get, path: "/manifests/export", id: "exportManifests", tag: tag, summary: "Write what is there as documents that could be applied",
+			doc:  "As JSON lines, or as a stream of YAML by Accept: application/yaml. Secrets are left out, and so is what the caller may not read.",
+			self: "writes only what the caller may read", query: []param{text("organization", "Only this organization and what is below it: its id or slug", graph.MaxID)},
+			out: manifest.Document{}, stream: true, handle: exportManifests},
+		{method: get, path: "/manifests/schema", id: "readManifestSchema", tag: tag, summary: "The JSON Schema of documents, for editors",
+			self: "the same for everybody", out: map[string]any{}, handle: readManifestSchema},
 		{method: get, path: "/manifests/{set}", id: "readManifest", tag: tag, summary: "Tell what a set of manifests declared when it was last applied",
 			needs: need{permission: manifest.Read, on: "the set", inside: true}, out: ManifestSet{}, handle: readManifest},
 		{method: del, path: "/manifests/{set}", id: "forgetManifest", tag: tag, summary: "Forget a set of manifests; what it declared stays",
@@ -150,3 +159,31 @@ func forgetManifest(c *call) error {
 	c.at(rev)
 	return c.json(http.StatusOK, setOf(n))
 }
+
+const yamlType = "application/yaml"
+
+// exportManifests answers with documents, one by one. If it cannot go on, the
+// connection is broken off, so that nobody takes a part for the whole.
+func exportManifests(c *call) error {
+	if err := c.recordNow(); err != nil {
+		return err
+	}
+	org := c.query["organization"]
+	c.named = "organization:" + short(org)
+	buf := bufio.NewWriterSize(callerWriter{c.w}, exportBuffer)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	write := func(d manifest.Exported) error { return enc.Encode(d.Document) }
+	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	if strings.Contains(c.r.Header.Get("Accept"), yamlType) {
+		c.w.Header().Set("Content-Type", yamlType)
+		write = func(d manifest.Exported) error { return manifest.WriteYAML(buf, d) }
+	}
+	err := c.manifests.Export(c.ctx(), c.actor(), org, write)
+	if err == nil {
+		err = buf.Flush()
+	}
+	return err
+}
+
+func readManifestSchema(c *call) error { return c.json(http.StatusOK, manifest.Schema()) }

@@ -99,6 +99,10 @@ func (d *describer) operation(r *route) *huma.Operation {
 		ok.Content = map[string]*huma.MediaType{media: {Schema: schema}}
 		if r.stream && media == "application/json" {
 			ok.Content["application/x-ndjson"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+			if r.id == "exportManifests" {
+				ok.Content[yamlType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+				delete(ok.Content, "application/json")
+			}
 			for _, f := range exportFormats {
 				if r.exports {
 					ok.Content[f.media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}

@@ -261,6 +261,8 @@ func everyRoute() []trace {
 			"manifest:create success manifest:acme/main", "tag:create success tag:ID"),
 		ok("acme-owner", "GET", "/manifests", "", 200, `"name":"acme/main"`),
 		ok("acme-owner", "GET", "/manifests/acme%2Fmain", "", 200, `"name":"acme/declared"`),
+		ok("acme-owner", "GET", "/manifests/export?organization=acme", "", 200, `"slug":"declared"`),
+		ok("acme-owner", "GET", "/manifests/schema", "", 200, `"const":"trellis/v1"`),
 		ok("acme-owner", "DELETE", "/manifests/acme%2Fmain", "", 200, `"name":"acme/main"`,
 			"manifest:delete success manifest:acme/main"),
 

@@ -194,6 +194,9 @@ func (a *attempt) remember() (err error) {
 	return err
 }
 
+// taken are the names of sets that the paths of the API have another use for.
+var taken = []string{"export", "schema"}
+
 var setName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)
 
 // splitSet splits the name of a set into that of its organization, "" if it has
@@ -209,7 +212,7 @@ func noSet() error { return &graph.Error{Kind: graph.NotFound, Msg: "there is no
 // open finds the set, and the organizations that the documents name.
 func (a *attempt) open(bad *faults) error {
 	org, name := splitSet(a.q.Set)
-	if !setName.MatchString(name) {
+	if !setName.MatchString(name) || org == "" && slices.Contains(taken, name) {
 		e := graph.Errorf(graph.Invalid, "the name of a set is 1 to 100 lower-case letters, digits, '-', '_' or '.', after the name of an organization and a slash if it belongs to one")
 		return e
 	}

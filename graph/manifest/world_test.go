@@ -92,9 +92,9 @@ func worldOn(t testing.TB, store graph.Store) *world {
 		return graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: root, Kind: k, To: to, Key: key}, Props: p})
 	}
 	_, err = w.graph.Write(context.Background(), graph.Batch{Steps: []graph.Step{
-		graph.Put(graph.Node{Ref: root}),
+		graph.Put(graph.Node{Ref: root, Names: []string{identity.SlugName(root.Type, "", root.ID)}, Props: graph.Props{"slug": root.ID}}),
 		link(graph.ChildOf, graph.Root, "", nil),
-		link(graph.CanAccess, graph.Root, identity.RoleAdmin, graph.Props{graph.PropRole: identity.RoleAdmin}),
+		link(graph.CanAccess, graph.Root, identity.RoleAdmin, graph.Props{graph.PropRole: identity.RoleAdmin, graph.PropGrantedBy: "platform:root"}),
 	}})
 	must(t, err)
 	return w
