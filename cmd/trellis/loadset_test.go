@@ -16,6 +16,8 @@ import (
 // acme is a Backstage catalog with everything in it.
 const acme = "../../testdata/backstage"
 
+const bootstrap = "a-key-of-32-characters-or-even-more"
+
 // engines runs a test on an empty server with an organization, on SQLite and on
 // the Neo4j that TRELLIS_TEST_NEO4J_URL names.
 func engines(t *testing.T, test func(t *testing.T, s *testServer)) {
@@ -23,6 +25,9 @@ func engines(t *testing.T, test func(t *testing.T, s *testServer)) {
 	with := func(env ...string) func(t *testing.T) {
 		return func(t *testing.T) {
 			s := serve(t, env...)
+			if s.token == "" { // it is printed by the embedded engine alone
+				s.token = bootstrap
+			}
 			s.change(t, `{op: create, node: "organization:acme-id", data: {slug: acme, name: Acme}}`)
 			test(t, s)
 		}
@@ -35,7 +40,7 @@ func engines(t *testing.T, test func(t *testing.T, s *testServer)) {
 		}
 		empty(t, neo)
 		t.Cleanup(func() { empty(t, neo) })
-		with("TRELLIS_GRAPH_URL="+neo, "TRELLIS_SECRET_KEY="+secret)(t)
+		with("TRELLIS_GRAPH_URL="+neo, "TRELLIS_SECRET_KEY="+secret, "TRELLIS_BOOTSTRAP_KEY="+bootstrap)(t)
 	})
 }
 
