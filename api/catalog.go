@@ -79,20 +79,28 @@ func serviceAbove(c *call) error {
 	return c.enter(identity.Application)
 }
 
-// enter refuses unless the caller may see c.ref, or may read or make nodes of
-// the type in it: whoever sees three projects sees a list of three.
+// enter refuses unless the caller sees something of a type in c.ref.
 func (c *call) enter(t graph.Type) error {
-	if c.visible(c.ref) {
+	if c.enters(t, c.ref) {
 		return nil
+	}
+	return &graph.Error{Kind: graph.NotFound, Ref: c.ref}
+}
+
+// enters tells whether the caller may see the node, or may read or make nodes
+// of the type in it: whoever sees three projects sees a list of three.
+func (c *call) enters(t graph.Type, above graph.Ref) bool {
+	if c.visible(above) {
+		return true
 	}
 	for _, action := range [...]string{":read", ":create"} {
 		for _, p := range c.view.Places(c.subject(), string(t)+action, c.now) {
-			if p == c.ref || c.view.Within(p, c.ref) || c.view.Within(c.ref, p) {
-				return nil
+			if p == above || c.view.Within(p, above) || c.view.Within(above, p) {
+				return true
 			}
 		}
 	}
-	return &graph.Error{Kind: graph.NotFound, Ref: c.ref}
+	return false
 }
 
 // entryOf resolves the path of a node of the catalog. That the organization or
@@ -117,6 +125,10 @@ func entryOf(t graph.Type, element string, fresh bool) func(*call) error {
 		}
 		c.ref, err = c.find(t, c.home, element)
 		switch {
+		case fresh && !c.home.IsZero() && !c.visible(c.ref) && !c.enters(t, c.home):
+			// A bad body must not tell that there is something to be put under.
+			c.ref = graph.Ref{}
+			return &graph.Error{Kind: graph.NotFound}
 		case err == nil && c.home.IsZero() && !c.view.Within(c.ref, identity.Vocabulary):
 			c.ref = graph.Ref{}
 			return &graph.Error{Kind: graph.NotFound}

@@ -73,7 +73,8 @@ func teamOf(fresh bool) func(*call) error {
 		if err := c.resolve(identity.Team, org, "team", fresh); err != nil {
 			return err
 		}
-		if c.view.Exists(c.ref) && !c.view.Within(c.ref, org) {
+		hidden := fresh && !c.visible(c.ref) && !c.enters(identity.Team, org)
+		if hidden || c.view.Exists(c.ref) && !c.view.Within(c.ref, org) {
 			c.ref = graph.Ref{}
 			return &graph.Error{Kind: graph.NotFound}
 		}

@@ -31,6 +31,7 @@ const bootstrapKey = "bootstrap-key-of-the-tests-0123456789"
 // world is the whole service in one process, on SQLite.
 type world struct {
 	t       testing.TB
+	store   graph.Store
 	graph   *graph.Graph
 	index   *permission.Index
 	catalog *catalog.Index
@@ -65,7 +66,7 @@ func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 
 func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *world {
 	t.Helper()
-	w := &world{t: t, logs: &bytes.Buffer{}, tokens: map[string]string{"root": bootstrapKey}, clock: time.Now}
+	w := &world{t: t, store: store, logs: &bytes.Buffer{}, tokens: map[string]string{"root": bootstrapKey}, clock: time.Now}
 	now := func() time.Time { return w.clock() }
 	log := slog.New(slog.NewTextHandler(w.logs, nil))
 	w.log, w.auditing = log, a
