@@ -114,7 +114,6 @@ func (d *document) name(n *yaml.Node, what string) string {
 	s := d.text(n, what)
 	if len(s) > maxName || !graph.Printable(s) || strings.ContainsAny(s, ":/ ") {
 		d.fail(n, "%s: %q cannot be a name: want at most %d characters, no blank, colon or slash", what, shown(s), maxName)
-		return ""
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package backstage
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path"
@@ -58,8 +59,22 @@ func (r *reader) source(s Source) {
 		files = r.find(s)
 	}
 	for _, f := range files {
+		if len(s.Files) == 0 && template(s.FS, f) {
+			r.note(wanted.Place{File: s.name(f)}, "not read: it is a template")
+			continue
+		}
 		r.file(s, f, wanted.Place{})
 	}
+}
+
+// blanks are what templates have where something is to be filled in. Where
+// templates of software are kept, so are those of its catalog-info.yaml.
+var blanks = []string{"${{", "{%", "{{cookiecutter.", "{{ cookiecutter."}
+
+// template tells whether a file is one. What cannot be read is none.
+func template(fsys fs.FS, file string) bool {
+	b, _ := content(fsys, file)
+	return slices.ContainsFunc(blanks, func(s string) bool { return bytes.Contains(b, []byte(s)) })
 }
 
 // name returns the name of a file for messages.

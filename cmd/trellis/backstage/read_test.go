@@ -137,7 +137,6 @@ func TestMistakesAreNamedByFileDocumentAndLine(t *testing.T) {
 		`a/catalog-info.yaml:21: document 3: metadata.name: "a/b" cannot be a name: want at most 200 characters, no blank, colon or slash`,
 		`a/catalog-info.yaml:22: document 3: metadata.tags: want a list`,
 		`a/catalog-info.yaml:23: document 3: metadata.links: url is missing`,
-		`a/catalog-info.yaml:18: document 3: API: metadata.name is missing`,
 		`a/catalog-info.yaml:25: document 4: this is no entity: want apiVersion and kind`,
 		`a/catalog-info.yaml:27: document 5: entity: want a mapping`,
 		`b/catalog-info.yml:6: document 1: spec.profile: the key "email" is here a second time; the first is on line 6`,
@@ -252,6 +251,22 @@ func TestNoLinkIsFollowed(t *testing.T) {
 	}
 	if d := cmp.Diff(want, notes); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestTemplatesOfCatalogsAreNotReadUnlessNamed(t *testing.T) {
+	s := files("catalog-info.yaml", entity("Component", "one", ""), "skeleton/catalog-info.yaml", entity("Component", "${{ values.name | dump }}", ""),
+		"python/catalog-info.yaml", entity("Component", "{{ cookiecutter.name }}", ""))
+	entities, notes := read(t, s)
+	if d := cmp.Diff([]string{"component:default/one"}, entities); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"python/catalog-info.yaml: not read: it is a template", "skeleton/catalog-info.yaml: not read: it is a template"}, notes); d != "" {
+		t.Error(d)
+	}
+	s.Files = []string{"skeleton/catalog-info.yaml"}
+	if got := mistakes(t, s); len(got) != 1 || !strings.Contains(got[0], "cannot be a name") {
+		t.Errorf("got %q", got)
 	}
 }
 
