@@ -22,7 +22,7 @@ const (
 // skippedFolders hold other people's code, and so do those that begin with a dot.
 var skippedFolders = []string{"node_modules", "vendor"}
 
-// Read reads the entities of all sources. All mistakes of all files come back
+// Read reads the entities of all sources, of which there must be one. All mistakes of all files come back
 // at once, as wanted.Problems has them.
 func Read(sources ...Source) (*Catalog, error) {
 	r := &reader{catalog: &Catalog{}, entities: map[Ref]*Entity{}, files: map[string]bool{}}
@@ -31,6 +31,14 @@ func Read(sources ...Source) (*Catalog, error) {
 	}
 	if err := r.problems.Err(); err != nil {
 		return nil, err
+	}
+	if len(r.entities) == 0 {
+		// It would mean that all there was is gone: rather a mistake.
+		r.problems.Add(wanted.Place{File: sources[0].name(".")}, "there is no entity in it that can be loaded")
+		for _, n := range r.catalog.Notes {
+			r.problems.Add(n.Place, "%s", n.Msg)
+		}
+		return nil, r.problems.Err()
 	}
 	for _, e := range r.entities {
 		r.catalog.Entities = append(r.catalog.Entities, e)

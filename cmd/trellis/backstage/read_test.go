@@ -277,6 +277,10 @@ func TestFilesAndDirectoriesAreReadOnce(t *testing.T) {
 	if entities, _ := read(t, s, named); len(entities) != 1 {
 		t.Errorf("got %v", entities)
 	}
+	want := []string{"there is no entity", "catalog-info.yaml:2: document 1: skipped: there is nothing here for the kind Template"}
+	if got := mistakes(t, files("catalog-info.yaml", entity("Template", "x", ""))); len(got) != 2 || !strings.Contains(got[0], want[0]) || !strings.HasPrefix(got[1], want[1]) {
+		t.Errorf("got %q", got)
+	}
 	if got := mistakes(t, files("readme.md", "")); len(got) != 1 || !strings.Contains(got[0], "there is no catalog-info.yaml in it") {
 		t.Errorf("got %q", got)
 	}

@@ -72,6 +72,7 @@ func TestMistakesAreNamedByLine(t *testing.T) {
 		want []string
 	}{
 		{"", []string{"people.csv: there is nothing in it"}},
+		{"email,name\n,\n\n", []string{"people.csv:1: there is nobody in it"}},
 		{"name,team\nx,y\n", []string{"people.csv:1: no column is called email; there is name, team"}},
 		{"email,mail\n", []string{"people.csv:1: columns 1 and 2 are both the email"}},
 		{"\xff\xfee\x00m\x00", []string{"people.csv: it is UTF-16; save it as UTF-8"}},

@@ -124,6 +124,14 @@ func (r *reader) table(text []byte, more []string) {
 	if !r.header(head, line, more) {
 		return
 	}
+	r.rows(d)
+	if r.problems.Err() == nil && len(r.out.Rows) == 0 {
+		// It would mean that nobody is there any more: rather a mistake.
+		r.problems.Add(r.place(line), "there is nobody in it")
+	}
+}
+
+func (r *reader) rows(d *csv.Reader) {
 	for n := 0; ; n++ {
 		cells, err := d.Read()
 		if errors.Is(err, io.EOF) {

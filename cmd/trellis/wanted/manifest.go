@@ -22,7 +22,7 @@ type Manifests struct {
 // Manifests writes the plan as documents of the organization with that id, "" if
 // there is none. Members of one set share a document.
 func (p *Plan) Manifests(org string) (*Manifests, error) {
-	m := &Manifests{}
+	m := &Manifests{Documents: []manifest.Document{}}
 	for i := range p.Documents {
 		d := &p.Documents[i]
 		spec := d.Spec
