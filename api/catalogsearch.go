@@ -30,6 +30,9 @@ const (
 	maxSnippet = 200
 	// searchPages and searchPage limit how many hits one request looks at.
 	searchPages, searchPage = 16, 250
+	// fewToSearch is how many nodes are read and searched one by one: more cost
+	// more than the index does.
+	fewToSearch = 500
 )
 
 func searchRoutes() []route {
@@ -74,6 +77,8 @@ func search(c *call) error {
 		var few []graph.Ref
 		if few, all = c.little(&q); all {
 			q.Only = few
+		} else {
+			c.narrow(&q)
 		}
 	}
 	page := Page[Found]{Items: []Found{}}
@@ -122,9 +127,9 @@ func (c *call) little(q *graph.SearchQuery) ([]graph.Ref, bool) {
 	for _, t := range c.searched(q) {
 		rq := readable(c, t, "")
 		// One more would be too many; 0 would mean any number.
-		rq.Limit = graph.MaxSearchOnly - len(out) + 1
+		rq.Limit = fewToSearch - len(out) + 1
 		ids, more := c.view.Resources(rq)
-		if more || len(out)+len(ids) > graph.MaxSearchOnly {
+		if more || len(out)+len(ids) > fewToSearch {
 			return nil, false
 		}
 		for _, id := range ids {
@@ -134,13 +139,64 @@ func (c *call) little(q *graph.SearchQuery) ([]graph.Ref, bool) {
 	return out, true
 }
 
+// narrow leaves out of a search what the caller can read nothing of: types, and
+// other organizations, unless the caller is in many. What is found need not be
+// readable yet.
+func (c *call) narrow(q *graph.SearchQuery) {
+	types, homes := []graph.Type{}, []string{""}
+	for _, t := range c.searched(q) {
+		places := c.view.Places(c.subject(), string(t)+":read", c.now)
+		if len(places) == 0 {
+			continue
+		}
+		types = append(types, t)
+		if !belongs(t) {
+			continue
+		}
+		for _, p := range places {
+			if p == graph.Root || len(homes) > graph.MaxSearchHomes {
+				homes = nil
+			}
+			if homes == nil {
+				break
+			}
+			if id := c.homeOf(p); !slices.Contains(homes, id) {
+				homes = append(homes, id)
+			}
+		}
+		if homes == nil {
+			break
+		}
+	}
+	if homes != nil && len(homes) <= graph.MaxSearchHomes {
+		q.Types, q.Homes = types, homes
+	}
+}
+
+// belongs tells whether nodes of the type are, or may belong to, organizations.
+func belongs(t graph.Type) bool {
+	return t == identity.Organization || slices.ContainsFunc(identity.Describe(t), func(f identity.FieldInfo) bool { return f.Name == graph.PropOrganization })
+}
+
+// homeOf returns the organization that a node is, or is in; "" if none.
+func (c *call) homeOf(r graph.Ref) string {
+	for r.Type != identity.Organization {
+		above := c.view.Parents(r)
+		if len(above) == 0 {
+			return ""
+		}
+		r = above[0]
+	}
+	return r.ID
+}
+
 // hits goes through the hits, best first, until a page of them may be read, and
 // returns where the next page begins. all says that all of them may be.
 func (c *call) hits(q graph.SearchQuery, all bool, yield func(*graph.Hit, []graph.SearchTerm)) (next string, err error) {
 	room := c.limit()
-	for range searchPages {
+	for page := range searchPages {
 		q.Limit = room
-		if !all {
+		if !all && page > 0 { // of the first page, often all may be read
 			q.Limit = max(room, searchPage)
 		}
 		a, err := c.Graph.Store().Search(c.ctx(), q)

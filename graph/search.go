@@ -29,6 +29,8 @@ const (
 	MaxSearchWords = 8
 	// MaxSearchOnly limits SearchQuery.Only.
 	MaxSearchOnly = 2_000
+	// MaxSearchHomes limits SearchQuery.Homes.
+	MaxSearchHomes = 64
 	// MaxWord is the length in letters at which a word is cut, wherever it stands.
 	MaxWord = 64
 )
@@ -42,6 +44,10 @@ type SearchQuery struct {
 	// Organization, if not "", is the id of one: only nodes whose property
 	// PropOrganization is this count, and the organization itself.
 	Organization string
+	// Homes, if not nil, are ids of organizations, at most MaxSearchHomes: only
+	// what belongs to one of them counts, and they themselves; "" stands for
+	// what belongs to none.
+	Homes []string
 	// Only, if not nil, are the nodes that count, at most MaxSearchOnly.
 	Only []Ref
 	// Fuzzy looks for words that differ by a typo (see Typos) in place of
@@ -119,6 +125,9 @@ func (q *SearchQuery) Validate() error {
 	case len(q.Organization) > MaxID || !Printable(q.Organization):
 		return Errorf(Invalid, "%s is not the id of an organization", quote(q.Organization))
 	}
+	if len(q.Homes) > MaxSearchHomes {
+		return Errorf(TooLarge, "%d organizations to search in; the limit is %d", len(q.Homes), MaxSearchHomes)
+	}
 	for _, w := range q.Words {
 		if !folded(w) {
 			return Errorf(Invalid, "%s is not one folded word", quote(w))
@@ -153,7 +162,7 @@ type Searched struct {
 	Whole []string
 	// Title and Body have each word once, those of titles in Title only.
 	Title, Body []string
-	// Scope has the node's TypeToken and, if it has one, OrganizationToken.
+	// Scope has the node's TypeToken and OrganizationToken, that of "" if it belongs to none.
 	Scope []string
 }
 
@@ -187,14 +196,11 @@ func SearchedOf(n *Node) Searched {
 	if len(s.Title)+len(s.Body) == 0 {
 		return Searched{}
 	}
-	s.Scope = append(s.Scope, TypeToken(n.Ref.Type))
 	organization := n.Props.String(PropOrganization)
 	if n.Ref.Type == organizationType {
 		organization = n.Ref.ID
 	}
-	if organization != "" {
-		s.Scope = append(s.Scope, OrganizationToken(organization))
-	}
+	s.Scope = []string{TypeToken(n.Ref.Type), OrganizationToken(organization)}
 	return s
 }
 
@@ -235,10 +241,13 @@ func distinct(words []string, seen map[string]bool, most int) []string {
 	return out
 }
 
+// tokenMark begins a token, so that no word is its beginning, nor "_" and a word.
+const tokenMark = "__"
+
 // WholeToken stands for words in their order. It is "" for none and for very
 // many, which are nobody's title.
 func WholeToken(words []string) string {
-	t := "w_" + strings.Join(words, "_")
+	t := tokenMark + "w_" + strings.Join(words, "_")
 	if len(words) == 0 || len(t) > 200 {
 		return ""
 	}
@@ -246,12 +255,21 @@ func WholeToken(words []string) string {
 }
 
 // TypeToken stands for a type.
-func TypeToken(t Type) string { return "t_" + string(t) }
+func TypeToken(t Type) string { return tokenMark + "t_" + string(t) }
 
 // OrganizationToken stands for an organization.
 func OrganizationToken(id string) string {
 	sum := sha256.Sum256([]byte(id))
-	return "o_" + hex.EncodeToString(sum[:12])
+	return tokenMark + "o_" + hex.EncodeToString(sum[:12])
+}
+
+// HomeTokens stand for Homes: a node that counts has one of them in its Scope.
+func (q *SearchQuery) HomeTokens() []string {
+	out := make([]string, len(q.Homes))
+	for i, id := range q.Homes {
+		out[i] = OrganizationToken(id)
+	}
+	return out
 }
 
 func isUUID(s string) bool {
@@ -314,9 +332,10 @@ func (q *SearchQuery) Whole(corrected map[string][]string) string {
 // does not look at Only.
 func (q *SearchQuery) Counts(s Searched) bool {
 	in := func(t Type) bool { return slices.Contains(s.Scope, TypeToken(t)) }
+	at := func(id string) bool { return slices.Contains(s.Scope, OrganizationToken(id)) }
 	return len(s.Scope) > 0 &&
 		(q.Types == nil || slices.ContainsFunc(q.Types, in)) &&
-		(q.Organization == "" || slices.Contains(s.Scope, OrganizationToken(q.Organization)))
+		(q.Organization == "" || at(q.Organization)) && (q.Homes == nil || slices.ContainsFunc(q.Homes, at))
 }
 
 // Rank is the meaning of a search: it returns the rank of a node, 0 if it

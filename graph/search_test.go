@@ -88,14 +88,14 @@ func TestSearchedIsWhatPeopleCallANode(t *testing.T) {
 		},
 	})
 	want := graph.Searched{
-		Whole: []string{"w_billing_api"}, Title: []string{"billing", "api"}, Body: []string{"the", "that", "bills", "bill", "7", "go", "payments"},
-		Scope: []string{"t_project", graph.OrganizationToken("o1")},
+		Whole: []string{"__w_billing_api"}, Title: []string{"billing", "api"}, Body: []string{"the", "that", "bills", "bill", "7", "go", "payments"},
+		Scope: []string{"__t_project", graph.OrganizationToken("o1")},
 	}
 	if !s.Equal(want) {
 		t.Errorf("%+v", s)
 	}
 	repo := graph.SearchedOf(&graph.Node{Ref: graph.Ref{Type: "repo", ID: "kubernetes/test-infra"}})
-	if strings.Join(repo.Title, " ") != "kubernetes test infra" || repo.Whole[0] != "w_kubernetes_test_infra" {
+	if strings.Join(repo.Title, " ") != "kubernetes test infra" || repo.Whole[0] != "__w_kubernetes_test_infra" {
 		t.Errorf("%+v", repo)
 	}
 	org := graph.SearchedOf(&graph.Node{Ref: graph.Ref{Type: "organization", ID: "o1"}})

@@ -116,6 +116,10 @@ func testSearchWords(r *room) {
 	r.finds(words("service gateway billing"), xid(2, 0))
 	r.finds(words("billing nothing"))
 	r.finds(words("illing"))
+	// Letters with which tokens of an index might begin.
+	r.finds(words("w"))
+	r.finds(words("t"))
+	r.finds(words("o"), xid(2, 2))
 	r.finds(words("1"), xid(2, 4))
 	r.finds(words("a-1 v1"), xid(2, 4))
 }
@@ -211,6 +215,19 @@ func testSearchOrganization(r *room) {
 	r.finds(in(acme.ID, "organization"), xid(1, 0), "1 acme")
 	r.finds(in(bolt.ID, "organization"), xid(1, 1), "1 Acme")
 	r.finds(in(`none" OR "a`))
+	at := func(homes ...string) graph.SearchQuery {
+		q := in("")
+		q.Homes = append([]string{}, homes...)
+		return q
+	}
+	r.finds(at(acme.ID), xid(1, 0))
+	r.finds(at(acme.ID, bolt.ID), xid(1, 0), xid(1, 1))
+	r.finds(at("", bolt.ID), xid(1, 1), xid(1, 2))
+	r.finds(at(""), xid(1, 2))
+	r.finds(at())
+	both := at(acme.ID, "")
+	both.Organization = bolt.ID
+	r.finds(both)
 	r.finds(in(""), xid(1, 0), xid(1, 1), xid(1, 2))
 	q := in(acme.ID)
 	q.Only = []graph.Ref{r.x(0), r.x(1), acme, bolt}
@@ -507,6 +524,8 @@ func testSearchOracle(r *room) {
 		}
 		if rnd.IntN(3) == 0 {
 			q.Organization = "o1"
+		} else if rnd.IntN(3) == 0 {
+			q.Homes = []string{"o0", "o1", ""}[rnd.IntN(2):]
 		}
 		whole := q
 		whole.Limit = graph.MaxPage

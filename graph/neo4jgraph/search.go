@@ -95,7 +95,7 @@ func (s *Store) Search(ctx context.Context, q graph.SearchQuery) (graph.SearchAn
 		}
 		return q.Among(nodes)
 	}
-	if q.Types != nil && len(q.Types) == 0 {
+	if q.Types != nil && len(q.Types) == 0 || q.Homes != nil && len(q.Homes) == 0 {
 		return graph.SearchAnswer{}, nil
 	}
 	return steady(func() (graph.SearchAnswer, error) { return s.search(ctx, q) })
@@ -314,6 +314,9 @@ func (f *finder) scope() []string {
 	}
 	if f.q.Organization != "" {
 		out = append(out, "+"+propScope+":"+graph.OrganizationToken(f.q.Organization))
+	}
+	if f.q.Homes != nil {
+		out = append(out, "+("+propScope+":"+strings.Join(f.q.HomeTokens(), " "+propScope+":")+")")
 	}
 	return out
 }

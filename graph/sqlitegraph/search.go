@@ -29,7 +29,7 @@ func (s *Store) Search(ctx context.Context, q graph.SearchQuery) (graph.SearchAn
 		}
 		return q.Among(nodes)
 	}
-	if q.Types != nil && len(q.Types) == 0 {
+	if q.Types != nil && len(q.Types) == 0 || q.Homes != nil && len(q.Homes) == 0 {
 		return graph.SearchAnswer{}, nil
 	}
 	place, err := q.Place()
@@ -158,6 +158,9 @@ func (f *finder) scope() []string {
 	}
 	if f.q.Organization != "" {
 		out = append(out, or([]string{graph.OrganizationToken(f.q.Organization)}))
+	}
+	if f.q.Homes != nil {
+		out = append(out, or(f.q.HomeTokens()))
 	}
 	return out
 }
