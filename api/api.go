@@ -34,11 +34,13 @@ import (
 // Deps are what the API works with; all of them are required, but for those
 // that say otherwise.
 type Deps struct {
-	Graph    *graph.Graph
-	Index    *permission.Index
-	Catalog  *catalog.Index
-	Identity *identity.Service
-	// Keys must be a replica of Graph, as must Index and Catalog.
+	Graph   *graph.Graph
+	Index   *permission.Index
+	Catalog *catalog.Index
+	// Blueprints must be a rule of Identity.
+	Blueprints *catalog.Blueprints
+	Identity   *identity.Service
+	// Keys must be a replica of Graph, as must Index, Catalog and Blueprints.
 	Keys    *auth.Keys
 	Secrets *auth.Secrets
 	// Now is the clock; time.Now if nil.

@@ -30,7 +30,7 @@ func (w *world) catalogue() *world {
 		w.ok("root", "PUT", base+"/third-party-services/sentry", `{"name":"Sentry","team":"core","links":{"status":"https://s"}}`)
 		w.ok("root", "PUT", base+"/third-party-services/sentry/applications/web", `{"name":"Web","client_secret":"sesame-`+org+`"}`)
 		w.ok("root", "PUT", base+"/webhooks/errors", `{"path":"/in","secret":"sesame-`+org+`","services":{"sentry":{"identifier_selector":"/p"}},"rules":[{"handler":"note","filter":"true"}]}`)
-		w.ok("root", "PUT", base+"/blueprints/tier", `{"applies_to":"team","schema":{"type":"object"}}`)
+		w.ok("root", "PUT", base+"/blueprints/tier", `{"applies_to":"team","schema":{"type":"object","properties":{}}}`)
 		w.ok("root", "PUT", base+"/projects/ledger", `{"name":"Ledger of `+org+`","types":["library"]}`)
 		w.ok("root", "PUT", base+"/projects/billing", billing)
 		w.ok("root", "PUT", base+"/projects/console", `{"name":"Console","depends_on":["billing"],"types":["api"],"attributes":{"tier":2}}`)

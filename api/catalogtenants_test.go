@@ -26,7 +26,7 @@ func bodyFor(r api.RouteInfo) string {
 	case strings.Contains(r.Path, "{member}"), strings.HasSuffix(r.Path, "archive"):
 		return ""
 	case r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/blueprints"):
-		return `{"name":"mine","applies_to":"team","schema":{"type":"object"}}`
+		return `{"name":"mine","applies_to":"team","schema":{"type":"object","properties":{}}}`
 	case r.Method == http.MethodGet || r.Method == http.MethodDelete:
 		return ""
 	}

@@ -75,8 +75,9 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	w.keys, err = auth.NewKeys(secrets, bootstrapKey, now)
 	must(t, err)
 	w.index, w.catalog = permission.New(), catalog.New()
-	w.graph = graph.New(store, graph.Options{Poll: 20 * time.Millisecond, Log: log}, w.index, w.catalog, w.keys)
-	w.id = identity.New(w.graph, func() identity.Authority { return api.Authority(w.index.View()) }, identity.Options{Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Sealer: secrets})
+	blueprints := catalog.NewBlueprints()
+	w.graph = graph.New(store, graph.Options{Poll: 20 * time.Millisecond, Log: log}, w.index, w.catalog, blueprints, w.keys)
+	w.id = identity.New(w.graph, func() identity.Authority { return api.Authority(w.index.View()) }, identity.Options{Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Sealer: secrets, Rules: []identity.Rule{blueprints}})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_, err = w.graph.Sync(ctx)
@@ -84,7 +85,7 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	must(t, w.id.Bootstrap(ctx))
 	_, err = w.graph.Write(ctx, graph.Batch{Actor: graph.Root, Steps: auth.BootstrapSteps(identity.RoleAdmin)})
 	must(t, err)
-	d := api.Deps{Graph: w.graph, Index: w.index, Catalog: w.catalog, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log, Prepared: func() bool { return !w.unprepared.Load() }}
+	d := api.Deps{Graph: w.graph, Index: w.index, Catalog: w.catalog, Blueprints: blueprints, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log, Prepared: func() bool { return !w.unprepared.Load() }}
 	closeAudit := func() {}
 	if a != nil {
 		a.secrets = secrets

@@ -21,14 +21,15 @@ import (
 
 // core is the service without its HTTP face.
 type core struct {
-	store   graph.Store
-	graph   *graph.Graph
-	index   *permission.Index
-	catalog *catalog.Index
-	keys    *auth.Keys
-	secrets *auth.Secrets
-	ids     *identity.Service
-	log     *slog.Logger
+	store      graph.Store
+	graph      *graph.Graph
+	index      *permission.Index
+	catalog    *catalog.Index
+	blueprints *catalog.Blueprints
+	keys       *auth.Keys
+	secrets    *auth.Secrets
+	ids        *identity.Service
+	log        *slog.Logger
 	// prepared is set when the server has done what prepare does.
 	prepared atomic.Bool
 }
@@ -38,7 +39,7 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &core{index: permission.New(), catalog: catalog.New(), log: log}
+	k := &core{index: permission.New(), catalog: catalog.New(), blueprints: catalog.NewBlueprints(), log: log}
 	if k.secrets, err = auth.NewSecrets(secret); err != nil {
 		return nil, err
 	}
@@ -48,14 +49,14 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 	if k.store, err = openStore(c); err != nil {
 		return nil, err
 	}
-	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.catalog, k.keys)
+	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.catalog, k.blueprints, k.keys)
 	k.ids = identity.New(k.graph, k.authority, k.rules())
 	return k, nil
 }
 
 // rules is what writing nodes needs besides the graph.
 func (k *core) rules() identity.Options {
-	return identity.Options{Now: time.Now, NewID: newID, Sealer: k.secrets}
+	return identity.Options{Now: time.Now, NewID: newID, Sealer: k.secrets, Rules: []identity.Rule{k.blueprints}}
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -166,7 +166,7 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	handler, err := api.New(api.Deps{
-		Graph: k.graph, Index: k.index, Catalog: k.catalog, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log, Registry: metrics,
+		Graph: k.graph, Index: k.index, Catalog: k.catalog, Blueprints: k.blueprints, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log, Registry: metrics,
 		Audit: u.log, Sink: u.sink, Changes: u.changes, Anchors: u.anchors,
 	}, api.Options{
 		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,

@@ -11,6 +11,9 @@
 // the places at or below which the caller may (permission.View.Places).
 // Docs: docs/adr/0012-catalog-index.md.
 //
+// It also owns Blueprints, a replica too: the schemas that attributes are held
+// against when nodes are written. Docs: docs/adr/0014-blueprints.md.
+//
 // It must never reach for the store, and it holds no rule about who may
 // change what.
 package catalog

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,11 +109,27 @@ func scalar(v any) (string, bool) {
 	case string:
 		return v, true
 	case json.Number:
-		return v.String(), true
+		return numberText(string(v)), true
 	case bool:
 		return strconv.FormatBool(v), true
 	}
 	return "", false
+}
+
+// numberText writes a number the one way that it is found by, however it was
+// written: 1.50 and 15e-1 are 1.5. Whole numbers keep all their digits.
+func numberText(s string) string {
+	if !strings.ContainsAny(s, ".eE") {
+		return s
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	switch a := math.Abs(f); {
+	case err != nil:
+		return s
+	case a != 0 && (a < 1e-6 || a >= 1e21):
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 // foldText is a text as it is compared: without regard to case.

@@ -85,7 +85,7 @@ func (c *compiler) bootstrap() error {
 	c.put(Vocabulary, nil, graph.Root)
 	c.add(graph.Link(graph.Edge{
 		EdgeKey: graph.EdgeKey{From: graph.Authenticated, Kind: graph.CanAccess, To: Vocabulary},
-		Props:   graph.Props{graph.PropActions: []string{"permission:read", "resource_type:read", "role:read"}, graph.PropGrantedBy: graph.Root.String()},
+		Props:   graph.Props{graph.PropActions: []string{"blueprint:read", "permission:read", "resource_type:read", "role:read"}, graph.PropGrantedBy: graph.Root.String()},
 	}))
 	for _, t := range systemTypes {
 		p := graph.Props{"name": string(t.name), "description": t.about, "system": true, "parents": append([]string{}, t.parents...), "actions": append([]string{}, t.actions...), "subject": t.subject}
