@@ -126,6 +126,9 @@ func applySet(ctx context.Context, cl *client.Client, o setOptions, h home, plan
 	}
 	// To send it again comes to the same: the server need not keep a record.
 	if err := cl.Post(ctx, "/api/v1/manifests/"+client.Escape(r.Set), in, &ans); err != nil {
+		if graph.KindOf(err) == graph.NotFound {
+			return fmt.Errorf("%w\nloading needs %s on what is loaded into; perhaps this key does not have it", err, manifest.Update)
+		}
 		return placed(err, docs)
 	}
 	r.Revision, r.Changed, r.Counts = ans.Revision, ans.Changed, ans.Counts

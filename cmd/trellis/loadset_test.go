@@ -363,6 +363,27 @@ func TestATableNeedsNoOrganization(t *testing.T) {
 	}
 }
 
+func TestOneWhoMayNotLoadsNothing(t *testing.T) {
+	s := serve(t)
+	s.change(t, `{op: create, node: "organization:acme-id", data: {slug: acme}}`, `{op: create, node: "service_account:ci", data: {}}`,
+		`{op: put_grant, subject: "service_account:ci", resource: "organization:acme-id", role: readonly}`)
+	var key struct {
+		Token string `json:"token"`
+	}
+	if status := s.post(t, "/api/v1/api-keys", `{"owner":"service_account:ci","name":"x"}`, &key); status != 201 {
+		t.Fatalf("%d", status)
+	}
+	before := revision(t, s)
+	s.token = key.Token
+	code, _, errs := s.trellis(t, "", "load", "backstage", acme, "--organization", "acme")
+	if code != exitError || !strings.Contains(errs, "manifest:update") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if after := revision(t, s); after != before {
+		t.Errorf("from revision %s to %s", before, after)
+	}
+}
+
 func TestItemsOfAPlanAreWrittenForPeople(t *testing.T) {
 	var out strings.Builder
 	a := &app{stdout: &out}
