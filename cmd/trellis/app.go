@@ -25,10 +25,15 @@ const (
 	exitOK     = 0
 	exitDenied = 1
 	exitError  = 2
+	// exitPending: a plan with changes, if --detailed-exitcode asks for it.
+	exitPending = 3
 )
 
 // errDenied ends a command with exitDenied and no message.
 var errDenied = errors.New("denied")
+
+// errPending ends a command with exitPending and no message.
+var errPending = errors.New("changes are pending")
 
 // app is the program: what the outside gave it, and nothing global.
 type app struct {
@@ -57,6 +62,8 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 		return exitOK
 	case errors.Is(err, errDenied):
 		return exitDenied
+	case errors.Is(err, errPending):
+		return exitPending
 	}
 	for _, l := range strings.Split(err.Error(), "\n") {
 		if l == "" {
@@ -91,7 +98,7 @@ Try it:  trellis serve --demo`,
 	root.AddCommand(
 		a.serveCommand(), a.setupCommand(), a.configCommand(), a.exportCommand(), a.importCommand(),
 		a.checkCommand(), a.explainCommand(), a.whoCanCommand(), a.canCommand(),
-		a.applyCommand(), a.loadCommand(), a.auditCommand(), a.healthCommand(), a.versionCommand(),
+		a.applyCommand(), a.manifestCommand(), a.loadCommand(), a.auditCommand(), a.healthCommand(), a.versionCommand(),
 	)
 	return root
 }

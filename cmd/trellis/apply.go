@@ -48,38 +48,41 @@ func sendBatch(ctx context.Context, cl *client.Client, muts []identity.Mutation)
 const maxApply = 64 << 20
 
 func (a *app) applyCommand() *cobra.Command {
-	var file string
+	var o applyOptions
 	c := &cobra.Command{
-		Use: "apply -f FILE", Short: "Carry out a list of changes, all or none", Args: cobra.NoArgs,
-		Long: `Carry out the changes in FILE (- for standard input), a list in YAML or JSON of
-what POST /api/v1/batch takes: at most 10,000, all or none. Each has an "op":
-create, put, patch or delete with "node" and "data"; put_member or
-delete_member with "set" and "member"; put_grant or delete_grant with
-"subject", "resource" and "role" or "actions".`,
-		Example: `  trellis apply -f - <<END
-  - {op: create, node: "group:ops", data: {slug: ops, name: Operations}}
-  - {op: put_member, set: "group:ops", member: "user:ann"}
-  - {op: put_grant, subject: "group:ops", resource: "platform:root", role: readonly}
+		Use: "apply -f FILE", Short: "Make the graph what manifests declare, all of it or nothing", Args: cobra.NoArgs,
+		Long: `Make the graph what the manifests in FILE declare: YAML or JSON documents, or a
+directory with .yaml, .yml and .json files; - is standard input. All of it
+happens in one revision, or nothing does. A second run changes nothing. The
+server remembers what the set of manifests declared: --prune deletes what it no
+longer does, and a plan marks as drift what somebody else changed. A set is
+called NAME, or ORGANIZATION/NAME if it belongs to an organization. See
+docs/manifests.md.
+
+FILE may also be a list of what POST /api/v1/batch takes: at most 10,000
+changes, all or none. Each has an "op": create, put, patch or delete with "node"
+and "data"; put_member or delete_member with "set" and "member"; put_grant or
+delete_grant with "subject", "resource" and "role" or "actions".
+
+Exit code 0: applied, or nothing to do; 2: an error. With --plan and
+--detailed-exitcode, 3: there are changes to make.`,
+		Example: `  trellis apply -f catalog/ --plan
+  trellis apply -f catalog/ --set acme/catalog --prune
+  trellis apply -f - <<END
+  apiVersion: trellis/v1
+  kind: Group
+  metadata: {slug: ops}
+  spec: {name: Operations}
   END`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			in, closeFile, err := a.open(file)
-			if err != nil {
-				return err
-			}
-			defer closeFile()
-			muts, err := readMutations(in)
-			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			cl, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			return a.apply(c.Context(), cl, muts)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.applyFiles(c.Context(), o) },
 	}
-	c.Flags().StringVarP(&file, "file", "f", "", "the file of changes")
+	f := c.Flags()
+	f.StringArrayVarP(&o.files, "file", "f", nil, "a file or directory of manifests; may be repeated")
+	f.StringVar(&o.set, "set", "", "the name of the set (default: default, in the organization if all documents are of one)")
+	f.BoolVar(&o.plan, "plan", false, "only tell what would happen")
+	f.BoolVar(&o.prune, "prune", false, "delete what the set declared before and does not any more")
+	f.BoolVar(&o.all, "all", false, "also list what is unchanged")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "with --plan: exit with 3 if there are changes to make")
 	if err := c.MarkFlagRequired("file"); err != nil {
 		panic(err) // only if there is no such flag
 	}

@@ -17,14 +17,29 @@ import (
 )
 
 func (a *app) exportCommand() *cobra.Command {
-	return a.configFlag(&cobra.Command{
-		Use: "export [FILE]", Short: "Write the whole graph to a file, for import elsewhere", Args: cobra.MaximumNArgs(1),
+	var m manifestExport
+	c := a.configFlag(&cobra.Command{
+		Use: "export [FILE]", Short: "Write the whole graph to a file, for import elsewhere, or as manifests", Args: cobra.MaximumNArgs(1),
 		Long: `Write the whole graph, as it is at one revision, as JSON lines to FILE or to
 standard output. It works directly on the graph that the settings name, also
 while a server uses it. The file holds hashes of credentials: keep it like the
-graph itself. It is the way from one engine to another; see import.`,
-		Example: "  trellis export graph.ndjson\n  trellis export | zstd > graph.ndjson.zst",
+graph itself. It is the way from one engine to another; see import.
+
+With --manifest, ask a running server instead (TRELLIS_URL, TRELLIS_TOKEN) and
+write what the key may read as manifests, which apply accepts: to standard
+output, to the file that -o names, or to one file a kind if that is a directory
+(or ends in a slash). Secrets and credentials are not in them.`,
+		Example: "  trellis export graph.ndjson\n  trellis export | zstd > graph.ndjson.zst\n  trellis export --manifest --organization acme -o acme.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
+			if m.wanted {
+				if len(args) > 0 {
+					return errors.New("with --manifest, give the file by -o")
+				}
+				return a.exportManifests(c.Context(), m)
+			}
+			if m.to != "" || m.organization != "" {
+				return errors.New("-o and --organization are for --manifest")
+			}
 			return a.onStore(func(store graph.Store) error {
 				if len(args) == 0 || args[0] == "-" {
 					return a.export(c.Context(), store, a.stdout, "")
@@ -33,6 +48,10 @@ graph itself. It is the way from one engine to another; see import.`,
 			})
 		},
 	})
+	c.Flags().BoolVar(&m.wanted, "manifest", false, "write manifests, of what the server lets the key read")
+	c.Flags().StringVarP(&m.to, "output", "o", "", "with --manifest: the file or directory to write to")
+	c.Flags().StringVar(&m.organization, "organization", "", "with --manifest: only this organization and what is below it")
+	return c
 }
 
 // onStore opens the store that the settings name.

@@ -150,6 +150,25 @@ func (c *Client) Post(ctx context.Context, path string, in, out any) error {
 	return c.post(ctx, path, in, out, "")
 }
 
+// PostLong is Post for what may take long to answer.
+func (c *Client) PostLong(ctx context.Context, path string, in, out any) error {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return c.repeat(ctx, func() error {
+		req, err := c.request(ctx, http.MethodPost, path, nil, b, "")
+		if err != nil {
+			return err
+		}
+		resp, err := c.do(c.slow, req)
+		if err != nil {
+			return err
+		}
+		return c.answer(resp, out)
+	})
+}
+
 // PostOnce is Post for writes that must not be repeated: it carries an
 // Idempotency-Key, of which the server keeps a record.
 func (c *Client) PostOnce(ctx context.Context, path string, in, out any) error {
@@ -199,6 +218,11 @@ func (c *Client) once(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return err
 	}
+	return c.answer(resp, out)
+}
+
+// answer reads an answer into out.
+func (c *Client) answer(resp *http.Response, out any) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
