@@ -16,8 +16,8 @@ import (
 func (s *shop) three() {
 	s.must(
 		blueprint("base", `{"type":"object","required":["tier"],"properties":{"tier":{"enum":["gold","silver","bronze"]},"language":{"type":"string","maxLength":40},"cost_center":{"type":"integer","minimum":1000}}}`, "") + "\n" +
-		blueprint("service", `{"type":"object","properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"on_call":{"type":"string","format":"email"},"tags":{"type":"array","items":{"type":"string","pattern":"^[a-z-]+$"},"uniqueItems":true}}}`, `,"project_types":["api"],"priority":1`) + "\n" +
-		blueprint("running", `{"type":"object","properties":{"region":{"enum":["eu","us"]},"replicas":{"type":"integer"}},"dependentRequired":{"replicas":["region"]}}`, `,"environments":["production"],"priority":2`))
+			blueprint("service", `{"type":"object","properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"on_call":{"type":"string","format":"email"},"tags":{"type":"array","items":{"type":"string","pattern":"^[a-z-]+$"},"uniqueItems":true}}}`, `,"project_types":["api"],"priority":1`) + "\n" +
+			blueprint("running", `{"type":"object","properties":{"region":{"enum":["eu","us"]},"replicas":{"type":"integer"}},"dependentRequired":{"replicas":["region"]}}`, `,"environments":["production"],"priority":2`))
 }
 
 const filled = `{"tier":"gold","language":"go","cost_center":4711,"port":8080,"on_call":"team@example.com","tags":["payments","core"],"region":"eu","replicas":3}`
