@@ -147,7 +147,7 @@ func (w *documentWriter) file(name string) (*documentFile, error) {
 		return out, nil
 	}
 	if w.dir {
-		if err := os.MkdirAll(w.to, 0o755); err != nil {
+		if err := os.MkdirAll(w.to, 0o750); err != nil {
 			return nil, err
 		}
 	}

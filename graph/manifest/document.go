@@ -105,15 +105,6 @@ func kindNamed(name string) (*kind, int) {
 	return &kinds[i], i
 }
 
-// kindOf returns the kind that declares nodes of the type.
-func kindOf(t graph.Type) *kind {
-	i := slices.IndexFunc(kinds, func(k kind) bool { return k.typ == t })
-	if i < 0 {
-		i = slices.IndexFunc(kinds, func(k kind) bool { return k.name == Resource })
-	}
-	return &kinds[i]
-}
-
 // membership is the spec of a Membership.
 type membership struct {
 	Set     string   `json:"set"`
@@ -126,6 +117,7 @@ type member struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
+// UnmarshalJSON reads either form.
 func (m *member) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		return json.Unmarshal(b, &m.Member)

@@ -19,7 +19,7 @@ const (
 	// MaxFile limits one file, in bytes.
 	MaxFile  = 64 << 20
 	maxDepth = 64
-	maxNodes = 4_000_000 // values of one file
+	maxNodes = 1_000_000 // values of one file
 )
 
 // Source is a document and where it was read.
@@ -88,6 +88,7 @@ type parser struct {
 	file  string
 	out   []Source
 	nodes int
+	size  int // of the scalars, in bytes
 }
 
 // syntax takes the line out of what the YAML library says.
@@ -206,6 +207,9 @@ func (p *parser) write(b *bytes.Buffer, n *yaml.Node, depth int) error {
 	n = follow(n)
 	if p.nodes++; p.nodes > maxNodes {
 		return p.bad(at, "there are more than %d values in the file, with what aliases stand for", maxNodes)
+	}
+	if p.size += len(n.Value); p.size > MaxFile {
+		return p.bad(at, "the file is larger than %d bytes, with what aliases stand for", MaxFile)
 	}
 	if depth > maxDepth {
 		return p.bad(at, "this is nested more than %d levels deep", maxDepth)

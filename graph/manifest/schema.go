@@ -15,7 +15,7 @@ type object = map[string]any
 // Schema returns the JSON Schema (2020-12) of one document, for editors. What
 // it allows may still be refused: whether a thing that is named exists, and who
 // may do what, only the server knows.
-func Schema() object {
+func Schema() map[string]any {
 	defs := object{}
 	var cases []any
 	for i := range kinds {
