@@ -208,6 +208,8 @@ func TestListsOfTheCatalog(t *testing.T) {
 		{"nobody", v1 + "/projects", ""},
 		{"dev", v1 + "/projects?text=ledger", "ledger"},
 		{"dev", acme + "/environments", "production staging"},
+		{"dev", acme + "/environments?sort=sort_order", "staging production"},
+		{"dev", acme + "/environments?sort=sort_order&limit=1", "staging"},
 		{"dev", acme + "/third-party-services?team=core", "sentry"},
 		{"dev", acme + "/webhooks?service=sentry", "errors"},
 		{"dev", acme + "/third-party-services/sentry/applications", "web"},
@@ -267,6 +269,10 @@ func TestPagesOfAListGoOnAndBelongToTheirQuery(t *testing.T) {
 	}
 	if want := []string{"small-2", "small-1", "small-0", "billing"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	next := w.ok("dev", "GET", acme+"/environments?sort=sort_order&limit=1", "").json()["next_cursor"].(string)
+	if a := w.ok("dev", "GET", acme+"/environments?sort=sort_order&limit=1&cursor="+next, ""); strings.Join(slugs(a), "") != "production" || a.json()["next_cursor"] != nil {
+		t.Errorf("second page %s", a.body)
 	}
 }
 

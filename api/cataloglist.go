@@ -79,11 +79,19 @@ func findParams(t graph.Type, without ...string) []param {
 	if names := facetNames(t); len(names) > 0 {
 		out = append(out, text("facets", "What to count values of on all pages together, separated by commas: "+strings.Join(names, ", "), 500))
 	}
+	orders := []any{"name", "-name", "slug", "-slug", "created", "-created", "updated", "-updated"}
+	if t == identity.Environment {
+		orders = append(orders, byPlace)
+	}
 	out = append(out,
 		flag("total", "Tell how many there are on all pages"),
-		param{name: "sort", doc: "The order; with - before it, the reverse", schema: choice("name", "-name", "slug", "-slug", "created", "-created", "updated", "-updated")})
+		param{name: "sort", doc: "The order; with - before it, the reverse", schema: choice(orders...)})
 	return paged(out...)
 }
+
+// byPlace sorts environments by their sort_order. They are few enough to be
+// sorted when asked for.
+const byPlace = "sort_order"
 
 // choice is the schema of a parameter of a few words, the first by default.
 func choice(words ...any) *huma.Schema {
@@ -151,9 +159,42 @@ func (c *call) answerList(t graph.Type, fixed map[graph.Kind][]graph.Ref) error 
 	if err != nil {
 		return err
 	}
+	if q.Sort == byPlace {
+		return c.answerInPlace(q, asked)
+	}
 	found, err := c.Catalog.Find(q)
 	if err != nil {
 		return err
+	}
+	return c.answerPage(&q, &found, asked)
+}
+
+// answerInPlace is answerPage for environments by their sort_order. Where a
+// page begins is the number of those before it.
+func (c *call) answerInPlace(q catalog.Query, asked []facetAsked) error {
+	skip, _ := strconv.Atoi(q.After) // "" or what was put into the cursor below
+	limit := q.Limit
+	q.Sort, q.After, q.Limit = "", "", catalog.MaxLimit
+	found, err := c.Catalog.Find(q)
+	if err != nil {
+		return err
+	}
+	if found.Next != "" {
+		return badParameter("sort", "there are more than %s, which is too many for this order", strconv.Itoa(catalog.MaxLimit))
+	}
+	all, err := c.bodies(found.Refs)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(all, func(a, b nodeBody) int {
+		x, _ := a[byPlace].(int64)
+		y, _ := b[byPlace].(int64)
+		return cmp.Compare(x, y)
+	})
+	refs := refsOf(all)
+	found.Refs = refs[min(skip, len(refs)):min(skip+limit, len(refs))]
+	if skip+limit < len(refs) {
+		found.Next = strconv.Itoa(skip + limit)
 	}
 	return c.answerPage(&q, &found, asked)
 }

@@ -12,13 +12,14 @@ type RouteInfo struct {
 	Method, Path, ID string
 	Guarded, Public  bool
 	Writes           bool
+	Summary, Needs   string
 }
 
 // Routes lists the table.
 func Routes() []RouteInfo {
 	var out []RouteInfo
 	for _, r := range table() {
-		out = append(out, RouteInfo{r.method, r.path, r.id, r.guarded(), r.public != "", r.idempotent})
+		out = append(out, RouteInfo{r.method, r.path, r.id, r.guarded(), r.public != "", r.idempotent, r.summary, r.needs.permission})
 	}
 	return out
 }
