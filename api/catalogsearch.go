@@ -139,38 +139,25 @@ func (c *call) little(q *graph.SearchQuery) ([]graph.Ref, bool) {
 	return out, true
 }
 
-// narrow leaves out of a search what the caller can read nothing of: types, and
-// other organizations, unless the caller is in many. What is found need not be
-// readable yet.
+// narrow leaves organizations out of a search that the caller can read nothing
+// of, unless the caller is in many. What is found need not be readable yet.
 func (c *call) narrow(q *graph.SearchQuery) {
-	types, homes := []graph.Type{}, []string{""}
+	homes := []string{""}
 	for _, t := range c.searched(q) {
-		places := c.view.Places(c.subject(), string(t)+":read", c.now)
-		if len(places) == 0 {
-			continue
-		}
-		types = append(types, t)
 		if !belongs(t) {
 			continue
 		}
-		for _, p := range places {
-			if p == graph.Root || len(homes) > graph.MaxSearchHomes {
-				homes = nil
-			}
-			if homes == nil {
-				break
-			}
-			if id := c.homeOf(p); !slices.Contains(homes, id) {
+		for _, p := range c.view.Places(c.subject(), string(t)+":read", c.now) {
+			id := c.homeOf(p)
+			switch {
+			case p == graph.Root || len(homes) == graph.MaxSearchHomes:
+				return
+			case !slices.Contains(homes, id):
 				homes = append(homes, id)
 			}
 		}
-		if homes == nil {
-			break
-		}
 	}
-	if homes != nil && len(homes) <= graph.MaxSearchHomes {
-		q.Types, q.Homes = types, homes
-	}
+	q.Homes = homes
 }
 
 // belongs tells whether nodes of the type are, or may belong to, organizations.
