@@ -10,6 +10,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // line is one line of an archive, with what lines are sorted by.
@@ -69,10 +72,24 @@ func parseRef(s string) Ref {
 	return Ref{string(t), string(id)}
 }
 
-// stamp ends a record: everything was made at once.
-func stamp(b []byte, revision int64) []byte {
-	at := Made.Format("2006-01-02T15:04:05Z07:00")
-	return fmt.Appendf(b, `,"created":%q,"updated":%q,"revision":%d}}`, at, at, revision)
+// stamp ends a record.
+func stamp(b []byte, created, updated time.Time, revision int64) []byte {
+	const form = "2006-01-02T15:04:05.999Z07:00"
+	return fmt.Appendf(b, `,"created":%q,"updated":%q,"revision":%d}}`, created.Format(form), updated.Format(form), revision)
+}
+
+// times are when a node was made, which an id of version 7 tells, and when it
+// was changed last, some time between then and now.
+func (r Ref) times() (created, updated time.Time) {
+	ms, err := strconv.ParseInt(strings.ReplaceAll(r.ID[:min(len(r.ID), 13)], "-", ""), 16, 64)
+	if err != nil {
+		return Made, Made
+	}
+	part, err := strconv.ParseInt(r.ID[24:30], 16, 64)
+	if err != nil {
+		return Made, Made
+	}
+	return time.UnixMilli(ms).UTC(), time.UnixMilli(ms + (Made.UnixMilli()-ms)*part>>24).UTC()
 }
 
 func appendJSON(b []byte, name string, v any) []byte {
@@ -87,7 +104,8 @@ func (n node) line(revision int64) line {
 	b := fmt.Appendf(nil, `{"node":{"ref":%q`, n.Ref)
 	b = appendJSON(b, "names", n.names)
 	b = appendJSON(b, "props", n.props)
-	return line{from: n.Ref, text: stamp(b, revision)}
+	created, updated := n.Ref.times()
+	return line{from: n.Ref, text: stamp(b, created, updated, revision)}
 }
 
 func (e edge) line(revision int64) line {
@@ -98,7 +116,7 @@ func (e edge) line(revision int64) line {
 	if len(e.props) > 0 {
 		b = appendJSON(b, "props", e.props)
 	}
-	return line{e.kind, e.from, e.to, e.key, stamp(b, revision)}
+	return line{e.kind, e.from, e.to, e.key, stamp(b, Made, Made, revision)}
 }
 
 // Counts is what an archive holds.

@@ -88,7 +88,7 @@ var (
 	vendors   = []string{"Sentry", "GitHub", "PagerDuty"}
 )
 
-// Made is the instant that everything in a catalog was made at, and changed last.
+// Made is the instant by which everything in a catalog was made, in the two years before.
 var Made = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // New makes a catalog.

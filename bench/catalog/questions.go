@@ -311,14 +311,13 @@ func (b *builder) search() {
 
 // single reads one project and what it is related to.
 func (b *builder) single() {
-	one := func(kind, below string) {
-		b.add(kind, func(rng *rand.Rand) (string, func([]byte) bool) {
-			p := b.pick(rng)
-			return p.path() + below, func(body []byte) bool { return bytes.Contains(body, []byte(p.ID)) }
+	b.add("one project", func(rng *rand.Rand) (string, func([]byte) bool) {
+		p := b.pick(rng)
+		return p.path(), func(body []byte) bool { return bytes.Contains(body, []byte(p.ID)) }
+	})
+	for _, what := range []string{"dependencies", "dependents", "history"} {
+		b.add(what, func(rng *rand.Rand) (string, func([]byte) bool) {
+			return b.pick(rng).path() + "/" + what, func(body []byte) bool { return bytes.Contains(body, []byte(`"items":[`)) }
 		})
 	}
-	one("one project", "")
-	one("dependencies", "/dependencies")
-	one("dependents", "/dependents")
-	b.add("history", func(rng *rand.Rand) (string, func([]byte) bool) { return b.pick(rng).path() + "/history", nil })
 }

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"trellis/bench/catalog"
@@ -25,7 +27,8 @@ func (m *measure) command(ctx context.Context, graphURL, dir string, args ...str
 	c := exec.CommandContext(ctx, m.trellis, args...) //nolint:gosec // the program to measure
 	c.Env = append(os.Environ(), "TRELLIS_DATA="+dir)
 	if graphURL != "" {
-		c.Env = append(c.Env, "TRELLIS_GRAPH_URL="+graphURL)
+		// Nothing is encrypted with it: the servers that follow have one of their own.
+		c.Env = append(c.Env, "TRELLIS_GRAPH_URL="+graphURL, "TRELLIS_SECRET_KEY="+strings.Repeat("catalog-", 4))
 	}
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -146,9 +149,9 @@ func (s *session) login(ctx context.Context, p catalog.Person) (*drive.Client, e
 // turnPages goes to page 1,000 of all projects, which only cursors lead to.
 func (s *session) turnPages(ctx context.Context) error {
 	base := s.server.URL() + "/api/v1/projects"
-	cursor := ""
+	query := ""
 	for page := 2; page <= 1000; page++ {
-		out, err := s.server.Client().Do(ctx, drive.Request{Method: http.MethodGet, URL: base + "?cursor=" + cursor}, nil)
+		out, err := s.server.Client().Do(ctx, drive.Request{Method: http.MethodGet, URL: base + query}, nil)
 		if err != nil {
 			return err
 		}
@@ -158,8 +161,8 @@ func (s *session) turnPages(ctx context.Context) error {
 		if err := json.Unmarshal(out, &list); err != nil || list.Next == "" {
 			return err
 		}
-		if cursor = list.Next; page == 10 || page == 1000 {
-			s.asker.Pages[page] = cursor
+		if query = "?cursor=" + url.QueryEscape(list.Next); page == 10 || page == 1000 {
+			s.asker.Pages[page] = list.Next
 		}
 	}
 	return nil
