@@ -110,8 +110,9 @@ func RequireUnchanged(k Kind, key string, since Revision) Step {
 	return Step{Op: RequireQuiet, Edge: Edge{EdgeKey: EdgeKey{Kind: k, Key: key}}, Revision: since}
 }
 
-// MaxSteps limits one batch.
-const MaxSteps = 100_000
+// MaxSteps limits one batch: enough for 10,000 nodes with all that they are
+// related to, and for what must not have changed meanwhile.
+const MaxSteps = 250_000
 
 // Batch is a list of steps that happen all together, in order, or not at all.
 type Batch struct {
