@@ -51,7 +51,7 @@ func (a *app) fillDemo(ctx context.Context, s *server, token string) {
 	}
 	defer cl.Close()
 	start := time.Now()
-	if err := a.loadGithub(ctx, cl, kubernetesorg.Files, "kubernetes-org", loadOptions{}); ctx.Err() != nil {
+	if err := a.loadGithub(ctx, cl, kubernetesorg.Files, "kubernetes-org", loadOptions{projects: true}); ctx.Err() != nil {
 		return // told to stop before it was done
 	} else if err != nil {
 		s.log.Error("the demo cannot be loaded", "error", err)
@@ -111,6 +111,10 @@ In another terminal:
   {{.Trellis}} audit query --about repo:kubernetes-sigs/kubespray
   {{.Trellis}} audit tail --stream decisions
   curl -s "$TRELLIS_URL/api/v1/audit/events?about=repo:kubernetes-sigs/kubespray&limit=3" -H "Authorization: Bearer $TRELLIS_TOKEN"
+
+7. Which projects do the teams of sig-network own, and where is anything about etcd?
+  curl -s "$TRELLIS_URL/api/v1/organizations/kubernetes-sigs/projects?tag=sig-network&facets=team" -H "Authorization: Bearer $TRELLIS_TOKEN"
+  curl -s "$TRELLIS_URL/api/v1/search?q=etcd" -H "Authorization: Bearer $TRELLIS_TOKEN"
 
 The API is described at {{.URL}}/docs.
 `))

@@ -18,6 +18,7 @@ import (
 	"trellis/cmd/trellis/githuborg"
 	"trellis/graph"
 	"trellis/graph/identity"
+	"trellis/graph/manifest"
 )
 
 func (a *app) loadCommand() *cobra.Command {
@@ -31,8 +32,9 @@ func (a *app) loadCommand() *cobra.Command {
 
 // loadOptions are the flags of load github-org.
 type loadOptions struct {
-	orgs   []string
-	dryRun bool
+	orgs     []string
+	dryRun   bool
+	projects bool
 }
 
 func (a *app) loadGithubCommand() *cobra.Command {
@@ -49,8 +51,12 @@ repo-maintain and repo-admin grant repo:read to repo:admin, each all the lower
 ones. A second run changes nothing. Teams, memberships and grants of these
 organizations that the files no longer have are taken away; repositories and
 people stay, and so does whatever the files cannot express, such as a grant of
-another role.`,
-		Example: "  trellis load github-org testdata/kubernetes-org\n  trellis load github-org config --org kubernetes --dry-run",
+another role.
+
+With --projects the catalog of each organization gets a project for each
+repository, owned by the team that may do most with it, as the set of manifests
+ORG/github (see trellis apply).`,
+		Example: "  trellis load github-org testdata/kubernetes-org --projects\n  trellis load github-org config --org kubernetes --dry-run",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.client()
 			if err != nil {
@@ -62,6 +68,7 @@ another role.`,
 	}
 	c.Flags().StringSliceVar(&o.orgs, "org", nil, "load only the organization of this name; may be repeated")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only say what would be sent")
+	c.Flags().BoolVar(&o.projects, "projects", false, "make a project of the catalog for each repository")
 	return a.jsonFlag(c)
 }
 
@@ -114,7 +121,45 @@ func (a *app) loadGithub(ctx context.Context, cl *client.Client, dir fs.FS, name
 		b.set(done)
 	}
 	b.done()
+	if o.projects {
+		if err := loadProjects(ctx, cl, world, &r); err != nil {
+			return err
+		}
+	}
 	return a.printLoad(&r)
+}
+
+// loadProjects applies the projects of each organization as a set of manifests.
+func loadProjects(ctx context.Context, cl *client.Client, world *githuborg.World, r *loadReport) error {
+	for _, org := range world.Orgs {
+		plan := org.Projects()
+		set := setReport{}
+		o := setOptions{set: "github", prune: true}
+		if err := applySet(ctx, cl, o, home{ID: org.Name}, plan, &set); err != nil {
+			return fmt.Errorf("projects of %s: %w", org.Name, err)
+		}
+		same := map[graph.Type]int{}
+		for i := range plan.Documents {
+			same[plan.Documents[i].Type]++
+		}
+		for i := range set.Items {
+			item := &set.Items[i]
+			r.count(string(item.Node.Type), effectOf[item.Action], 1)
+			if item.Document >= 0 {
+				same[item.Node.Type]--
+			}
+		}
+		for t, n := range same {
+			r.count(string(t), identity.Unchanged, n)
+		}
+		r.Revision, r.Changed = set.Revision, r.Changed || set.Changed
+	}
+	return nil
+}
+
+// effectOf says what an action of a plan comes to; what a set lets go of stays.
+var effectOf = map[manifest.Action]identity.Effect{
+	manifest.Create: identity.Created, manifest.Change: identity.Updated, manifest.Delete: identity.Deleted, manifest.Release: identity.Unchanged,
 }
 
 // named puts the directory before the names of files.
@@ -181,7 +226,7 @@ func subjectOf(m *identity.Mutation) string {
 }
 
 var (
-	loadOrder   = []string{"resource_type", "role", "organization", "user", "team", "repo", "membership", "grant"}
+	loadOrder   = []string{"resource_type", "role", "organization", "user", "team", "repo", "project_type", "link_definition", "tag", "project", "membership", "grant"}
 	effectOrder = []identity.Effect{identity.Created, identity.Updated, identity.Deleted, identity.Unchanged}
 )
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -165,5 +166,29 @@ func TestALoadByOneWhoMayNotIsRefusedWhole(t *testing.T) {
 	s.token = admin
 	if status := s.get(t, "/api/v1/organizations/etcd-io", nil); status != 404 {
 		t.Errorf("the organization: %d", status)
+	}
+}
+
+// The catalog gets a project for each repository: owned by the team that may do
+// most with it, tagged with the group that the team belongs to.
+func TestRepositoriesBecomeProjects(t *testing.T) {
+	s := serve(t)
+	args := []string{"load", "github-org", kubernetes, "--projects", "--org", "kubernetes-sigs", "--json"}
+	first := report(t, s.must(t, args...))
+	if n := first.Effects["project"][identity.Created]; n != first.Read.Repositories || n == 0 {
+		t.Errorf("%d projects of %d repositories", n, first.Read.Repositories)
+	}
+	var p struct {
+		Team  string                       `json:"team"`
+		Tags  []string                     `json:"tags"`
+		Types []string                     `json:"types"`
+		Links map[string]map[string]string `json:"links"`
+	}
+	s.get(t, "/api/v1/organizations/kubernetes-sigs/projects/kubespray", &p)
+	if p.Team != "kubespray-admins" || !slices.Equal(p.Types, []string{"repository"}) || p.Links["github"]["url"] != "https://github.com/kubernetes-sigs/kubespray" {
+		t.Errorf("got %+v", p)
+	}
+	if again := report(t, s.must(t, args...)); again.Changed || again.Effects["project"][identity.Unchanged] != first.Read.Repositories {
+		t.Errorf("a second run: %+v", again)
 	}
 }
