@@ -291,6 +291,9 @@ func thousands(round int) string {
 // TestAnApplyThatIsKilledHappenedOrDidNot kills the server during an apply of
 // 10,000 documents, each time at another moment.
 func TestAnApplyThatIsKilledHappenedOrDidNot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: writes 60,000 projects")
+	}
 	data := t.TempDir()
 	p := startProcess(t, data)
 	token := p.token
