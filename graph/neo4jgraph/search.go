@@ -157,12 +157,18 @@ type hit struct {
 // atOnce is how many nodes one statement puts in order.
 const atOnce = 250
 
+// anyNumber is more than there are nodes in the smallest range.
+const anyNumber = 1_000_000
+
+// most is how many nodes a statement may look at that looks for need of them.
+func most(need int) int { return max(atOnce, 2*need) }
+
 // page asks for all that there is. If that is too much to be put in order, it
 // asks rank by rank, for ranges of places that hold about as many hits as are
 // needed: what a page costs does not grow with the number of hits.
 func (f *finder) page(ctx context.Context) (graph.SearchAnswer, error) {
 	a := graph.SearchAnswer{Corrected: f.corrected}
-	hits, whole, err := f.ask(ctx, f.expression(0), f.rank, f.q.Limit+1)
+	hits, whole, err := f.ask(ctx, f.expression(0), f.rank, f.q.Limit+1, most(f.q.Limit))
 	if err != nil {
 		return a, err
 	}
@@ -208,7 +214,11 @@ func (f *finder) ranges(ctx context.Context, rank, need int) (hits []hit, err er
 		if start > 0 || end < places {
 			part += fmt.Sprintf(" +%s:[%s TO %s]", propPlace, placeDigitsOf(start), placeDigitsOf(end-1))
 		}
-		more, whole, err := f.ask(ctx, part, rank, need-len(hits))
+		upTo := most(need - len(hits))
+		if width == 1 {
+			upTo = anyNumber // there is no smaller range
+		}
+		more, whole, err := f.ask(ctx, part, rank, need-len(hits), upTo)
 		if err != nil {
 			return nil, err
 		}
@@ -226,9 +236,9 @@ func (f *finder) ranges(ctx context.Context, rank, need int) (hits []hit, err er
 	return hits, nil
 }
 
-// ask runs one statement. whole tells that it saw all there is.
-func (f *finder) ask(ctx context.Context, expression string, rank, need int) (hits []hit, whole bool, err error) {
-	most := max(atOnce, 2*need)
+// ask runs one statement, which looks at most at so many nodes. whole tells
+// that these were all there are; otherwise there are no hits.
+func (f *finder) ask(ctx context.Context, expression string, rank, need, most int) (hits []hit, whole bool, err error) {
 	params := map[string]any{
 		"query": expression, "most": most, "whole": "", "words": f.patterns(),
 		"rank": 0, "place": "", "after": "", "limit": need,
