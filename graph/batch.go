@@ -48,6 +48,10 @@ const (
 	// Step.Revision, else Stale. An edge that was written after it and is gone
 	// again may count or not.
 	RequireQuiet
+	// RequireEdgesAround: as many edges as Step.Count begin or end at the node
+	// and none of them has a revision above Step.Revision, else Stale. Whoever
+	// saw that many at Step.Revision or later has seen all that there are.
+	RequireEdgesAround
 )
 
 // Step is one mutation or requirement of a batch. Make them with the
@@ -57,6 +61,7 @@ type Step struct {
 	Node     Node // PutNode whole; the other node steps: Ref
 	Edge     Edge // PutEdge whole; the other edge steps: EdgeKey
 	Revision Revision
+	Count    int
 	// Msg, if set, replaces the text of the error when the requirement fails.
 	Msg string
 }
@@ -108,6 +113,12 @@ func RequireAcyclic(from Ref, k Kind, to Ref) Step {
 // written after the revision.
 func RequireUnchanged(k Kind, key string, since Revision) Step {
 	return Step{Op: RequireQuiet, Edge: Edge{EdgeKey: EdgeKey{Kind: k, Key: key}}, Revision: since}
+}
+
+// RequireAround refuses the batch unless the edges at the node, in either
+// direction, are that many and none was written after the revision.
+func RequireAround(r Ref, edges int, since Revision) Step {
+	return Step{Op: RequireEdgesAround, Node: Node{Ref: r}, Count: edges, Revision: since}
 }
 
 // MaxSteps limits one batch: enough for 10,000 nodes with all that they are
@@ -174,7 +185,7 @@ func (s *Step) validate() error {
 			return Errorf(Invalid, "%s cannot be deleted", r)
 		}
 		return s.Node.Ref.Validate()
-	case TouchNode, RequireNode, RequireNoNode, RequireRevision:
+	case TouchNode, RequireNode, RequireNoNode, RequireRevision, RequireEdgesAround:
 		return s.Node.Ref.Validate()
 	case RequireNoEdgesTo:
 		if !s.Edge.Kind.Valid() {

@@ -146,6 +146,8 @@ func (p *planner) wants(group []Batch) Want {
 					seenEdge[s.Edge.EdgeKey] = true
 					w.Edges = append(w.Edges, s.Edge.EdgeKey)
 				}
+			case RequireEdgesAround:
+				around(Around{Ref: s.Node.Ref, In: true, Out: true})
 			case RequireNoPath:
 				node(s.Edge.From)
 				node(s.Edge.To)
@@ -285,6 +287,8 @@ func (p *planner) step(s *Step) (*Error, error) {
 			return Errorf(Stale, "edges of %s %s have been written meanwhile", k.Kind, k.Key), nil
 		}
 		return nil, nil
+	case RequireEdgesAround:
+		return p.settled(s.Node.Ref, s.Count, s.Revision)
 	}
 	return p.edgeStep(s)
 }
@@ -420,7 +424,7 @@ func (p *planner) leaf(s *nodeSlot, k Kind) (*Error, error) {
 			}
 		}
 	}
-	if s.stored == nil {
+	if s.stored == nil || p.whole[Around{Ref: s.ref, In: true, Out: true}] {
 		return nil, nil
 	}
 	// One more than those that are known to be gone is enough to tell.
@@ -431,6 +435,29 @@ func (p *planner) leaf(s *nodeSlot, k Kind) (*Error, error) {
 		if e.key.Kind == k && e.now != nil {
 			return inUse(e.key), nil
 		}
+	}
+	return nil, nil
+}
+
+// settled refuses unless the edges around a node are that many and all of them
+// that old.
+func (p *planner) settled(r Ref, count int, since Revision) (*Error, error) {
+	if err := p.surround(Around{Ref: r, In: true, Out: true}); err != nil {
+		return nil, err
+	}
+	found := 0
+	for i, side := range [...][]*edgeSlot{p.out[r], p.in[r]} {
+		for _, e := range side {
+			if e.now == nil || i == 1 && e.key.From == r { // a loop is on both sides
+				continue
+			}
+			if found++; e.now.Revision > since {
+				return &Error{Kind: Stale, Msg: "an edge at " + r.String() + " was written meanwhile", Ref: r}, nil
+			}
+		}
+	}
+	if found != count {
+		return &Error{Kind: Stale, Msg: "the edges at " + r.String() + " are others by now", Ref: r}, nil
 	}
 	return nil, nil
 }

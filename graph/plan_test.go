@@ -231,6 +231,16 @@ func (s *sequential) step(m *memory, touched map[graph.Ref]bool, st *graph.Step)
 				return no(graph.InUse, r)
 			}
 		}
+	case graph.RequireEdgesAround:
+		n, newest := 0, graph.Revision(-1)
+		for at, e := range m.edges {
+			if at.From == r || at.To == r {
+				n, newest = n+1, max(newest, e.Revision)
+			}
+		}
+		if n != st.Count || newest > st.Revision {
+			return no(graph.Stale, r)
+		}
 	case graph.RequireNoPath:
 		if m.leads(k.From, k.Kind, k.To, map[graph.Ref]bool{}) {
 			return no(graph.Cycle, k.From)
@@ -332,7 +342,7 @@ func drawStep(t *rapid.T, head graph.Revision) graph.Step {
 	rev := graph.Revision(rapid.Int64Range(max(0, int64(head)-4), int64(head)+2).Draw(t, "revision"))
 	edge := graph.EdgeKey{From: ref.Draw(t, "from"), Kind: kind.Draw(t, "kind"), To: ref.Draw(t, "to"), Key: rapid.SampledFrom([]string{"", "x"}).Draw(t, "key")}
 	r := ref.Draw(t, "node")
-	switch op := rapid.IntRange(0, 19).Draw(t, "op"); {
+	switch op := rapid.IntRange(0, 20).Draw(t, "op"); {
 	case op < 4:
 		return graph.Put(graph.Node{Ref: r, Names: rapid.SliceOfN(rapid.SampledFrom([]string{"n1", "n2", "n3"}), 0, 2).Draw(t, "names"), Props: props.Draw(t, "props")})
 	case op == 4:
@@ -357,6 +367,8 @@ func drawStep(t *rapid.T, head graph.Revision) graph.Step {
 		return graph.RequireLeaf(r, edge.Kind)
 	case op == 18:
 		return graph.RequireAcyclic(edge.From, edge.Kind, edge.To)
+	case op == 19:
+		return graph.RequireAround(r, rapid.IntRange(0, 3).Draw(t, "edges"), rev)
 	}
 	return graph.RequireUnchanged(edge.Kind, edge.Key, rev)
 }

@@ -15,6 +15,7 @@ var stepCases = []testCase{
 	{name: "RequireLeaf", run: testLeaf},
 	{name: "RequireAcyclic", run: testAcyclic},
 	{name: "RequireUnchanged", run: testUnchanged},
+	{name: "RequireAround", run: testAround},
 	{name: "RequirementMessage", run: testMessage},
 	{name: "LinkNeedsBothEnds", run: testLinkEnds},
 	{name: "ParallelEdgesByKey", run: testParallelEdges},
@@ -198,6 +199,35 @@ func testUnchanged(r *room) {
 	r.refused(res[1], graph.Stale, graph.Ref{}, 0)
 	r.do(link(a, k, b))
 	r.refuse(graph.Stale, graph.Ref{}, 0, graph.RequireUnchanged(k, "", wrote))
+}
+
+func testAround(r *room) {
+	a, b, c, k, l := r.ref("doc", "a"), r.ref("doc", "b"), r.ref("doc", "c"), r.kind("K"), r.kind("L")
+	r.do(put(a), put(b), put(c))
+	r.do(graph.RequireAround(a, 0, 0), graph.RequireAround(r.ref("doc", "none"), 0, 0))
+	first := r.do(link(a, k, b), link(c, l, a), link(a, l, a)).Revision
+	seen := func(n int, since graph.Revision) graph.Step { return graph.RequireAround(a, n, since) }
+	// A loop is one edge.
+	r.do(seen(3, first), seen(3, first+10))
+	r.refuse(graph.Stale, a, 0, seen(2, first))
+	r.refuse(graph.Stale, a, 0, seen(4, first))
+	r.refuse(graph.Stale, a, 0, seen(3, first-1))
+	// What replaces an edge is another one, and so is one that was written again.
+	second := r.do(graph.Unlink(key(c, l, a)), link(b, k, a)).Revision
+	r.refuse(graph.Stale, a, 0, seen(3, first))
+	r.do(seen(3, second))
+	r.refuse(graph.Stale, b, 0, graph.RequireAround(b, 2, first))
+	third := r.do(linkProps(key(a, k, b), graph.Props{"n": 1})).Revision
+	r.refuse(graph.Stale, a, 0, seen(3, second))
+	// It sees what the steps before it did, and what batches before it did.
+	r.do(seen(3, third), graph.Unlink(key(a, k, b)), seen(2, third), link(a, k, c), seen(3, third), graph.Unlink(key(a, k, c)))
+	res := r.commit(r.batch(link(a, k, c)), r.batch(seen(2, third)), r.batch(seen(3, third)))
+	if graph.KindOf(res[1].Err) != graph.Stale || graph.KindOf(res[2].Err) != graph.Stale {
+		r.Errorf("edges that a batch of the group wrote were not seen: %v, %v", res[1].Err, res[2].Err)
+	}
+	// Looked at whole, a node is deleted with all its edges all the same.
+	r.do(seen(3, r.head()), graph.RequireLeaf(a, r.kind("M")), graph.Delete(a))
+	r.refuse(graph.InUse, c, 4, graph.RequireAround(c, 0, r.head()), graph.RequireLeaf(c, k), graph.Require(b), link(b, k, c), graph.RequireLeaf(c, k))
 }
 
 func testMessage(r *room) {
