@@ -66,6 +66,8 @@ type Deps struct {
 type AuditFollower interface {
 	// State tells how far behind it is.
 	State() audit.State
+	// Delivered returns the revision up to which every change is known to be there.
+	Delivered() graph.Revision
 	// Heads returns the last links that this process has delivered.
 	Heads() map[audit.Stream]audit.Link
 }

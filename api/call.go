@@ -47,7 +47,9 @@ type call struct {
 
 	// matched says that the request depends on If-Match; see graph.Stale.
 	matched bool
-	once    once
+	// relied is the newest revision that If-Match names.
+	relied graph.Revision
+	once   once
 
 	recording
 	answered int // questions about permissions that were answered
@@ -209,6 +211,9 @@ func (c *call) ifMatch(current func() (graph.Revision, error)) (graph.Revision, 
 	}
 	for _, t := range tags {
 		all = all || now != 0 && t == strconv.FormatInt(int64(now), 10)
+		if rev, err := strconv.ParseInt(t, 10, 64); err == nil {
+			c.relied = max(c.relied, graph.Revision(rev))
+		}
 	}
 	if now == 0 || !all {
 		return 0, problem(http.StatusPreconditionFailed, "stale", "the entity tag does not match; what is there is %s", what(now))

@@ -107,7 +107,7 @@ func catalogScenarios() []trace {
 		ok("acme-owner", "GET", org+"/project-types/api/schema", "", 200, `"properties":{}`),
 		ok("acme-owner", "GET", org+"/schema?applies_to=project&type=api", "", 200, `"properties":{}`),
 		ok("root", "DELETE", "/blueprints/cost", "", 200, `"nodes":1`,
-			"blueprint:delete success blueprint:ID"),
+			"blueprint:delete success blueprint:ID", "tombstone:create success tombstone:ID"),
 
 		ok("acme-owner", "POST", org+"/projects", `{"name":"Ledger"}`, 201, `"team":null,"type":"project","types":[]`,
 			"project:create success project:ID"),
@@ -159,7 +159,7 @@ func catalogDeletions() []trace {
 		{"/third-party-services/sentry/applications/web", "application", ""},
 		{"/third-party-services/github", "third_party_service", ""},
 	} {
-		leaves := []string{s.action + ":delete success " + s.action + ":ID"}
+		leaves := []string{s.action + ":delete success " + s.action + ":ID", "tombstone:create success tombstone:ID"}
 		for _, t := range strings.Fields(s.related) {
 			leaves = append(leaves, "relation:remove success "+s.action+":ID "+t+":ID")
 		}

@@ -132,5 +132,5 @@ func deleteGrant(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, Deletion{counts(ch)})
+	return c.json(http.StatusOK, Deletion{Deleted: counts(ch)})
 }

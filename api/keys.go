@@ -256,5 +256,5 @@ func deleteKey(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, Deletion{counts(ch)})
+	return c.json(http.StatusOK, Deletion{Deleted: counts(ch)})
 }

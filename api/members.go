@@ -117,7 +117,7 @@ func deleteMember(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, Deletion{counts(ch)})
+	return c.json(http.StatusOK, Deletion{Deleted: counts(ch)})
 }
 
 // noEdge answers about a relation that is not there. A caller who may not see

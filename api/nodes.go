@@ -106,7 +106,8 @@ func (k kind) routes() []route {
 		{method: patch, path: one, id: k.operation("patch"), tag: tag, summary: "Change a " + k.one, edits: true,
 			needs: need{permission: t + ":update", on: "the " + k.one}, node: k.node, query: k.scope(), in: body{node: k.typ, patch: true}, out: nodeSchema(k.typ), handle: patchNode},
 		{method: del, path: one, id: k.operation("delete"), tag: tag, summary: "Delete a " + k.one, edits: true,
-			needs: need{permission: t + ":delete", on: "the " + k.one}, node: k.node, query: append(k.scope(), flag("cascade", "Delete what is below it as well")), out: Deletion{}, handle: deleteNode},
+			needs: need{permission: t + ":delete", on: "the " + k.one}, node: k.node, query: k.deletion(), out: Deletion{}, handle: deleteNode},
+		historyRoute(k),
 	}
 }
 
@@ -121,6 +122,9 @@ func (k kind) scope() []param {
 // Deletion says what was deleted.
 type Deletion struct {
 	Deleted Counts `json:"deleted"`
+	// Tombstone is where it can be restored from.
+	Tombstone       string     `json:"tombstone,omitempty" doc:"The id under which it can be restored, where that is possible"`
+	RestorableUntil *time.Time `json:"restorable_until,omitempty" doc:"Until when"`
 }
 
 // Counts counts nodes and edges.
@@ -540,11 +544,11 @@ func deleteNode(c *call) error {
 	if err != nil {
 		return err
 	}
-	_, ch, err := c.apply(identity.Mutation{Op: identity.OpDelete, Node: c.ref, IfMatch: rev, Cascade: c.flag("cascade")})
+	_, ch, err := c.apply(identity.Mutation{Op: identity.OpDelete, Node: c.ref, IfMatch: rev, Cascade: c.flag("cascade"), Erase: c.flag("erase")})
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, Deletion{counts(ch)})
+	return c.json(http.StatusOK, deletion(ch, c.ref))
 }
 
 func counts(ch *graph.Change) (n Counts) {
@@ -553,6 +557,8 @@ func counts(ch *graph.Change) (n Counts) {
 	}
 	for _, e := range ch.Entries {
 		switch {
+		case e.Node != nil && e.Node.After == nil && (e.Node.Before.Ref.Type == identity.Tombstone || e.Node.Before.Ref.Type == identity.TombstonePart):
+			// What was deleted before, and is counted there.
 		case e.Node != nil && e.Node.After == nil:
 			n.Nodes++
 		case e.Edge != nil && e.Edge.After == nil:

@@ -22,6 +22,9 @@ type Problem struct {
 	RequestID string  `json:"request_id,omitempty" doc:"The X-Request-ID of the answer"`
 	Node      string  `json:"node,omitempty" doc:"The node concerned, if there is one that the caller may see"`
 	Errors    []Fault `json:"errors,omitempty" doc:"Which parts of the input are wrong" nullable:"false"`
+	// Current and Meanwhile are for callers who may read the node.
+	Current   string      `json:"current,omitempty" doc:"Of stale and conflict: the ETag that the node has now"`
+	Meanwhile []Meanwhile `json:"meanwhile,omitempty" doc:"Of stale and conflict: what was changed since the revision that the caller relied on, newest first, at most 20 changes" nullable:"false"`
 
 	cause   error
 	headers map[string]string

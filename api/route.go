@@ -126,7 +126,7 @@ const prefix = "/api/v1"
 // table is the route table.
 func table() []route {
 	var rows []route
-	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), blueprintRoutes(), changeRoutes(), auditRoutes(), manifestRoutes()} {
+	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), blueprintRoutes(), changeRoutes(), auditRoutes(), manifestRoutes(), trashRoutes()} {
 		for _, r := range area {
 			r.path = prefix + r.path
 			rows = append(rows, r)

@@ -191,9 +191,9 @@ func everyRoute() []trace {
 		ok("root", "DELETE", "/organizations/oh-one/teams/toe/members/user:nobody", "", 200, `"edges":1`,
 			"member:remove success team:ID user:nobody"),
 		ok("root", "DELETE", "/organizations/oh-one/teams/toe", "", 200, `"nodes":1`,
-			"team:delete success team:ID"),
+			"team:delete success team:ID", "tombstone:create success tombstone:ID"),
 		ok("root", "DELETE", "/organizations/oh-one?cascade=true", "", 200, `"nodes":1`,
-			"organization:delete success organization:o1"),
+			"organization:delete success organization:o1", "tombstone:create success tombstone:ID", "tombstone:delete success tombstone:ID"),
 
 		ok("root", "POST", "/roles", `{"id":"r1","name":"R","permissions":["repo:read"],"inherits":["readonly"]}`, 201, `"inherits":["readonly"]`,
 			"role:create success role:r1", "role:inherit success role:r1 role:readonly", "role:permit success role:r1 permission:repo:read"),
@@ -280,8 +280,8 @@ func TestEveryRouteAnswers(t *testing.T) {
 	list := slices.Concat(catalogScenarios(), everyRoute())
 	w.runAudited(list)
 
-	// API keys, the stream and the audit log have tests of their own.
-	elsewhere := regexp.MustCompile(`/api-keys|/changes|/audit`)
+	// API keys, the stream, the audit log, histories and the trash have tests of their own.
+	elsewhere := regexp.MustCompile(`/api-keys|/changes|/audit|/history$|/trash`)
 	for _, r := range api.Routes() {
 		re := regexp.MustCompile("^" + regexp.MustCompile(`\{\w+\}`).ReplaceAllString(r.Path, `[^/?]+`) + `(\?.*)?$`)
 		found := elsewhere.MatchString(r.Path)

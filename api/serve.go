@@ -154,6 +154,7 @@ func (c *call) fail(err error) {
 		return
 	}
 	p := c.problem(err)
+	c.tellMeanwhile(p)
 	if p.Status >= 500 && p.Status != http.StatusServiceUnavailable {
 		c.Log.Error("a request failed", "request_id", c.id, "method", c.r.Method, "route", c.rt.path, "error", err)
 	}

@@ -36,12 +36,14 @@ var inner = map[graph.Type]bool{
 	"idempotency_key": true,
 	"manifest_part":   true,
 	chainType:         true,
-	"session":         true,
-	"credential":      true,
-	"identity":        true,
-	"mfa":             true,
-	"mail":            true,
-	"signing_key":     true,
+	// Pieces of what was deleted; the tombstone itself is told of.
+	identity.TombstonePart: true,
+	"session":              true,
+	"credential":           true,
+	"identity":             true,
+	"mfa":                  true,
+	"mail":                 true,
+	"signing_key":          true,
 }
 
 // Describe tells what may be shown of an entry; false if nothing, because it
@@ -130,6 +132,7 @@ func unshown(n *graph.Node) graph.Props {
 			delete(out, f.Name)
 		}
 	}
+	// The words of its tags are nobody's secret, and told of with the tags.
 	delete(out, identity.PropKeywords)
 	return out
 }

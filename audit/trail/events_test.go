@@ -160,7 +160,8 @@ func TestEveryMutationHasItsEvents(t *testing.T) {
 			folder:delete folder:plans -{"name":"Plans","parents":["organization:acme"]} @folder:plans,organization:acme
 			organization:delete organization:acme -{"name":"ACME","parents":["platform:root"],"slug":"acme"} @organization:acme
 			role:delete role:editor -{"organization":"acme","parents":["organization:acme"],"permissions":["folder:update"],"slug":"editor"} @role:editor,organization:acme
-			team:delete team:core -{"name":"Core","organization":"acme","parents":["organization:acme"],"slug":"core"} @team:core,organization:acme`},
+			team:delete team:core -{"name":"Core","organization":"acme","parents":["organization:acme"],"slug":"core"} @team:core,organization:acme
+			tombstone:create tombstone:id-1 +{"edges":8,"name":"ACME","node":"organization:acme","nodes":5,"parents":["platform:root"],"slug":"acme"} @tombstone:id-1`},
 		{`{"op":"put_member","set":"organization:umbrella","member":"user:alice"}
 		  {"op":"delete_member","set":"organization:umbrella","member":"user:alice"}
 		  {"op":"put_member","set":"organization:umbrella","member":"service_account:root"}`,

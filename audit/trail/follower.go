@@ -185,6 +185,14 @@ func (f *Follower) State() audit.State {
 	return s
 }
 
+// Delivered returns the revision up to which the sink is known to have every
+// change; it may have more. 0 until that was learnt.
+func (f *Follower) Delivered() graph.Revision {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.delivered
+}
+
 // Heads returns the last link that this process delivered, with which a
 // verification can tell whether the end of the chain is still there. It is empty
 // while another process does the work.

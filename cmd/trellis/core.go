@@ -50,7 +50,9 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 		return nil, err
 	}
 	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.catalog, k.blueprints, k.keys)
-	k.ids = identity.New(k.graph, k.authority, k.rules())
+	rules := k.rules()
+	rules.Trash = c.Trash
+	k.ids = identity.New(k.graph, k.authority, rules)
 	return k, nil
 }
 

@@ -22,7 +22,7 @@ func (s *server) upkeep(ctx context.Context, every time.Duration) {
 
 // clear deletes the records of idempotency keys whose time is over, and the
 // change records that are older than the settings say and that every consumer
-// of the feed is past, and audit records whose time is over.
+// of the feed is past, and audit records and deleted nodes whose time is over.
 func (s *server) clear(ctx context.Context, now time.Time) {
 	keys, err := api.SweepIdempotency(ctx, s.graph, now)
 	if err != nil {
@@ -32,8 +32,12 @@ func (s *server) clear(ctx context.Context, now time.Time) {
 	if err != nil {
 		s.log.Warn("old change records could not be cleared away", "error", err)
 	}
+	trash, err := s.ids.Sweep(ctx, now)
+	if err != nil {
+		s.log.Warn("what was deleted and can no longer be restored could not be erased", "error", err)
+	}
 	records := s.audit.upkeep(ctx, now)
-	if keys+changes+records > 0 {
-		s.log.Info("cleared away", "idempotency_keys", keys, "changes", changes, "audit_records", records)
+	if keys+changes+trash+records > 0 {
+		s.log.Info("cleared away", "idempotency_keys", keys, "changes", changes, "trash", trash, "audit_records", records)
 	}
 }

@@ -51,6 +51,7 @@ func (s *Service) try(ctx context.Context, caller Caller, muts []Mutation, o App
 			return Outcome{}, false, err
 		}
 	}
+	c.arrange()
 	steps := make([]graph.Step, 0, len(o.Conditions)+len(c.steps)+len(o.Steps))
 	steps = append(append(append(steps, o.Conditions...), c.steps...), o.Steps...)
 	r, err := s.graph.Write(ctx, graph.Batch{Actor: caller.Subject, Origin: caller.Origin, Time: c.at, Steps: steps, Dry: o.Dry})
@@ -105,6 +106,10 @@ func Effects(muts []Mutation, ch *graph.Change) []Effect {
 			e = edges[memberKey(m)]
 		case OpPutGrant, OpDeleteGrant:
 			e = edges[grantKey(m)]
+		case OpRestore:
+			if nodes[m.Node] == Deleted {
+				e = Created
+			}
 		default:
 			e = nodes[m.Node]
 		}

@@ -38,6 +38,7 @@ var systemTypes = []struct {
 	{name: Webhook, about: "Where a service sends notifications, and what follows from them", parents: []string{"organization"}},
 	{name: Blueprint, about: "A JSON Schema of further fields", parents: []string{"organization", "platform"}},
 	{name: Manifest, about: "A set of documents that was applied, and what it declared", actions: []string{"read", "update"}, parents: []string{"organization", "platform"}, bare: true},
+	{name: Tombstone, about: "Something that was deleted and can be restored", actions: []string{"read", "restore"}, bare: true},
 	{name: "audit", about: "The audit log", actions: []string{"read"}, bare: true},
 }
 

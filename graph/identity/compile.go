@@ -39,6 +39,11 @@ type compiler struct {
 	// rolesWritten notes that the batch itself writes roles; only then must they
 	// be followed in it instead of in the index.
 	rolesWritten bool
+	// look is what is known of the edges at nodes; see there.
+	look look
+	// first holds the steps that go before all others.
+	first      []graph.Step
+	firstMarks []mark
 	// rolesFixed notes that the batch already refuses to run if roles changed.
 	rolesFixed bool
 }
@@ -116,6 +121,9 @@ func (c *compiler) load(muts []Mutation) error {
 		want(m.Node)
 	}
 	if err := c.fetch(refs); err != nil {
+		return err
+	}
+	if err := c.lookAhead(muts); err != nil {
 		return err
 	}
 	return c.foresee(muts)
@@ -272,13 +280,16 @@ func owned(t graph.Type) bool { return t != User && t != ResourceType && t != Pe
 
 func (c *compiler) mutation(m *Mutation) error {
 	switch m.Op {
-	case OpCreate, OpPut, OpPatch, OpEnsure, OpDelete:
+	case OpCreate, OpPut, OpPatch, OpEnsure, OpDelete, OpRestore:
 		if err := m.Node.Validate(); err != nil {
 			return at(err, "/node")
 		}
 		c.meant[m.Node.Type] = append(c.meant[m.Node.Type], m.Node)
-		if m.Op == OpDelete {
+		switch m.Op {
+		case OpDelete:
 			return c.delete(m)
+		case OpRestore:
+			return c.restore(m)
 		}
 		return c.edit(m)
 	case OpPutMember, OpDeleteMember:

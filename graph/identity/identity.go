@@ -93,7 +93,7 @@ type Caller struct {
 // Op says what a Mutation does.
 type Op string
 
-// The mutations. Node mutations use Node, Data, IfMatch and Cascade; member
+// The mutations. Node mutations use Node, Data, IfMatch, Cascade and Erase; member
 // mutations Set, Member and ExpiresAt; grant mutations Subject, Resource,
 // Role or Actions, and ExpiresAt.
 const (
@@ -106,8 +106,13 @@ const (
 	// OpEnsure makes a node or, if it is there, changes the fields named and
 	// leaves the others: what importers want.
 	OpEnsure Op = "ensure"
-	// OpDelete removes a node and every edge of it.
+	// OpDelete removes a node and every edge of it. An organization, a team or a
+	// node of the catalog can be restored for a while from the Tombstone that it
+	// leaves, unless Erase; the deletion of a tombstone erases what is in it.
 	OpDelete Op = "delete"
+	// OpRestore brings back what is in the tombstone Node, under another slug if
+	// Data has one.
+	OpRestore Op = "restore"
 	// OpPutMember adds a member to a group, team or organization, or changes until when it is one.
 	OpPutMember Op = "put_member"
 	// OpDeleteMember ends a membership.
@@ -121,13 +126,14 @@ const (
 // Mutation is one change that a caller asks for: the items of POST /batch,
 // and what every single write is made of.
 type Mutation struct {
-	Op Op `json:"op" enum:"create,put,patch,ensure,delete,put_member,delete_member,put_grant,delete_grant" doc:"What to do"`
+	Op Op `json:"op" enum:"create,put,patch,ensure,delete,restore,put_member,delete_member,put_grant,delete_grant" doc:"What to do"`
 
 	Node graph.Ref `json:"node,omitzero" doc:"The node, as type:id"`
 	// Data is an object of the fields of the node's type.
 	Data    json.RawMessage `json:"data,omitempty" doc:"Fields of the node"`
 	IfMatch graph.Revision  `json:"if_match,omitempty" doc:"Refuse unless the node's revision is this"`
 	Cascade bool            `json:"cascade,omitempty" doc:"Delete what is below the node as well"`
+	Erase   bool            `json:"erase,omitempty" doc:"Delete for good: nothing is left from which it could be restored"`
 
 	Set    graph.Ref `json:"set,omitzero" doc:"The group, team or organization"`
 	Member graph.Ref `json:"member,omitzero" doc:"Who becomes a member, or ceases to be one"`
@@ -180,6 +186,9 @@ type Options struct {
 	Sealer Sealer
 	// Rules judge nodes beyond what their fields say.
 	Rules []Rule
+	// Trash is how long what was deleted can be restored: DefaultTrash if 0;
+	// negative: it is erased at once.
+	Trash time.Duration
 }
 
 // Sealer encrypts what only its owner may read. What Seal returns opens only

@@ -115,6 +115,9 @@ func Describe(t graph.Type) []FieldInfo {
 	if s := shapeOf(t); s != nil {
 		return s
 	}
+	if t == Tombstone {
+		return tombstoneShape
+	}
 	return resourceShape
 }
 
@@ -129,7 +132,11 @@ func shapeOf(t graph.Type) []FieldInfo {
 // Known tells whether the type is one that Trellis brings along, and not a
 // registered one.
 func Known(t graph.Type) bool {
-	return shapeOf(t) != nil || t == APIKey || t == Manifest || t == ManifestPart || t == graph.Root.Type || t == graph.Everyone.Type || t == graph.Authenticated.Type
+	switch t {
+	case APIKey, Manifest, ManifestPart, Tombstone, TombstonePart, graph.Root.Type, graph.Everyone.Type, graph.Authenticated.Type:
+		return true
+	}
+	return shapeOf(t) != nil
 }
 
 // Fields returns what callers may see of a node: the fields of its type and

@@ -42,7 +42,8 @@ func pairs(list []permission.Conveyance) iter.Seq2[graph.Ref, []string] {
 // world is a bootstrapped store with one administrator, "service_account:root".
 type world struct {
 	*identity.Service
-	t     *testing.T
+	t     testing.TB
+	store graph.Store
 	graph *graph.Graph
 	index *permission.Index
 	ids   atomic.Int64
@@ -50,13 +51,18 @@ type world struct {
 
 var root = graph.Ref{Type: identity.ServiceAccount, ID: "root"}
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	store, err := sqlitegraph.Open(filepath.Join(t.TempDir(), "graph.db"), sqlitegraph.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, index: permission.New()}
+	return newWorldOn(t, store)
+}
+
+func newWorldOn(t testing.TB, store graph.Store) *world {
+	t.Helper()
+	w := &world{t: t, store: store, index: permission.New()}
 	w.graph = graph.New(store, graph.Options{Log: slog.New(slog.DiscardHandler)}, w.index)
 	t.Cleanup(func() {
 		w.graph.Close()
@@ -76,7 +82,7 @@ func newWorld(t *testing.T) *world {
 	link := func(k graph.Kind, to graph.Ref, key string, p graph.Props) graph.Step {
 		return graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: root, Kind: k, To: to, Key: key}, Props: p})
 	}
-	_, err = w.graph.Write(t.Context(), graph.Batch{Steps: []graph.Step{
+	_, err := w.graph.Write(t.Context(), graph.Batch{Steps: []graph.Step{
 		graph.Put(graph.Node{Ref: root}),
 		link(graph.ChildOf, graph.Root, "", nil),
 		link(graph.CanAccess, graph.Root, identity.RoleAdmin, graph.Props{graph.PropRole: identity.RoleAdmin}),
@@ -88,7 +94,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // parse reads mutations written as JSON lines.
-func parse(t *testing.T, text string) []identity.Mutation {
+func parse(t testing.TB, text string) []identity.Mutation {
 	t.Helper()
 	var muts []identity.Mutation
 	for line := range strings.Lines(text) {
@@ -137,7 +143,7 @@ func (w *world) allowed(subject, permission, resource string) bool {
 	return w.index.View().Check(node(w.t, subject), permission, node(w.t, resource), time.Now())
 }
 
-func node(t *testing.T, s string) graph.Ref {
+func node(t testing.TB, s string) graph.Ref {
 	t.Helper()
 	r, err := graph.ParseRef(s)
 	if err != nil {

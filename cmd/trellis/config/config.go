@@ -46,6 +46,8 @@ type Config struct {
 	DrainTimeout   time.Duration
 	Metrics        bool
 	FeedRetention  time.Duration
+	// Trash is how long what was deleted can be restored; negative: not at all.
+	Trash time.Duration
 
 	AuditURL       string
 	AuditCluster   string
@@ -288,6 +290,18 @@ func parseRetention(s string) (time.Duration, error) {
 		return 0, errors.New("want 24h or more")
 	}
 	return d, nil
+}
+
+// parseTrash reads how many days what was deleted can be restored.
+func parseTrash(s string) (time.Duration, error) {
+	days, err := strconv.Atoi(s)
+	switch {
+	case err != nil || days < 0 || days > 3660:
+		return 0, errors.New("want a number of days from 0 to 3660")
+	case days == 0:
+		return -1, nil
+	}
+	return time.Duration(days) * 24 * time.Hour, nil
 }
 
 // parseSize reads a number of bytes: 4096, 512K, 16M, 1G.

@@ -131,6 +131,11 @@ var serverSettings = []Setting{
 		Doc: "How long change records are kept at least, 24h or more. They are deleted once every consumer of the feed is past them.",
 		set: func(c *Config, s string) (err error) { c.FeedRetention, err = parseRetention(s); return err },
 	},
+	{
+		Name: "TRELLIS_TRASH_DAYS", Default: "30",
+		Doc: "For how many days organizations, teams and what the catalog has can be restored after they were deleted. 0: what is deleted is erased at once.",
+		set: func(c *Config, s string) (err error) { c.Trash, err = parseTrash(s); return err },
+	},
 }
 
 // Logger returns the log that is asked for.
