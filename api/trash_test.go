@@ -56,7 +56,11 @@ func TestWhatWasDeletedIsRestoredByThoseWhoMay(t *testing.T) {
 	if a := w.do("acme-owner", "POST", path+"/restore", `{"slug":"Bad Slug"}`); a.status != 422 || !strings.Contains(string(a.body), `"/slug"`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	back := w.ok("acme-owner", "POST", path+"/restore", `{"slug":"heart"}`).json()
+	back := w.ok("acme-owner", "POST", path+"/restore", `{"slug":"heart"}`, "Idempotency-Key", "once").json()
+	again := w.ok("acme-owner", "POST", path+"/restore", `{"slug":"heart"}`, "Idempotency-Key", "once")
+	if again.header.Get("Idempotent-Replayed") != "true" || fmt.Sprint(again.json()) != fmt.Sprint(back) {
+		t.Errorf("repeated: %s, not %v", again.body, back)
+	}
 	if back["node"] != "team:acme-core" || back["lost"] != 0.0 || back["restored"].(map[string]any)["nodes"] != 1.0 {
 		t.Errorf("got %v", back)
 	}

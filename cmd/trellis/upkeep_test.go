@@ -9,6 +9,7 @@ import (
 	"trellis/audit"
 	"trellis/cmd/trellis/config"
 	"trellis/graph"
+	"trellis/graph/identity"
 )
 
 func TestUpkeepClearsAwayWhatIsOver(t *testing.T) {
@@ -54,6 +55,19 @@ func TestUpkeepClearsAwayWhatIsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &server{core: k, audit: u, cfg: cfg}
+	ids := identity.New(k.graph, k.system, k.rules())
+	for _, op := range []identity.Op{identity.OpPut, identity.OpDelete} {
+		if _, err := ids.Apply(t.Context(), asSystem(), []identity.Mutation{{Op: op, Node: graph.Ref{Type: identity.Organization, ID: "gone"}}}, identity.ApplyOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inTrash := func() int {
+		a, err := k.store.Ask(t.Context(), graph.Question{Name: graph.NodesByType, Type: identity.Tombstone, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(a.Nodes)
+	}
 
 	s.clear(t.Context(), now)
 	decisions := 0
@@ -68,6 +82,13 @@ func TestUpkeepClearsAwayWhatIsOver(t *testing.T) {
 		t.Errorf("changes that are young are gone: %v", err)
 	}
 	s.clear(t.Context(), now.Add(25*time.Hour))
+	if n := inTrash(); n != 1 {
+		t.Errorf("%d things are in the trash after a day, want 1", n)
+	}
+	s.clear(t.Context(), now.Add(31*24*time.Hour))
+	if n := inTrash(); n != 0 {
+		t.Errorf("%d things are in the trash after 31 days", n)
+	}
 	if _, err := k.store.Changes(t.Context(), 0, 1); graph.KindOf(err) != graph.Gone {
 		t.Errorf("changes older than a day are still there: %v", err)
 	}

@@ -155,3 +155,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestDaysInTheTrash(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 30 * 24 * time.Hour, "7": 7 * 24 * time.Hour, "0": -1} {
+		c, err := config.Load(func(name string) string {
+			return map[string]string{"TRELLIS_DATA": t.TempDir(), "TRELLIS_TRASH_DAYS": text}[name]
+		}, nil, "")
+		if err != nil || c.Trash != want {
+			t.Errorf("%q: %v (%v), want %v", text, c.Trash, err, want)
+		}
+	}
+	for _, text := range []string{"-1", "30d", "100000"} {
+		if _, err := config.Load(func(name string) string {
+			return map[string]string{"TRELLIS_DATA": t.TempDir(), "TRELLIS_TRASH_DAYS": text}[name]
+		}, nil, ""); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
