@@ -158,7 +158,7 @@ func (m *measure) tenant(ctx context.Context, o catalog.Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.server.Stop()) }()
-	best, err := m.best(ctx, s, s.asker.Tenant(w.Orgs[0]))
+	best, err := m.best(ctx, s, m.chosen(s, s.asker.Tenant(w.Orgs[0])))
 	if err != nil {
 		return err
 	}

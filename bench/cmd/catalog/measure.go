@@ -168,12 +168,16 @@ func (s *session) turnPages(ctx context.Context) error {
 	return nil
 }
 
+// chosen are the questions that the command line asks for.
+func (m *measure) chosen(s *session, questions []catalog.Question) []catalog.Question {
+	return slices.DeleteFunc(questions, func(q catalog.Question) bool {
+		return !m.only.MatchString(q.Kind) || q.Caller >= len(s.clients)
+	})
+}
+
 // best runs the load several times, and returns the run with the best 95th of
 // 100 of all answers.
 func (m *measure) best(ctx context.Context, s *session, questions []catalog.Question) (catalog.Loaded, error) {
-	questions = slices.DeleteFunc(questions, func(q catalog.Question) bool {
-		return !m.only.MatchString(q.Kind) || q.Caller >= len(s.clients)
-	})
 	catalog.Load(ctx, s.clients, m.rate/2, m.warm, s.asker.Source(questions, 1))
 	var best catalog.Loaded
 	for i := range m.runs {
@@ -203,7 +207,8 @@ func (m *measure) whole(ctx context.Context) (err error) {
 	if err := s.turnPages(ctx); err != nil {
 		return err
 	}
-	best, err := m.best(ctx, s, s.asker.Questions())
+	questions := m.chosen(s, s.asker.Questions())
+	best, err := m.best(ctx, s, questions)
 	if err != nil {
 		return err
 	}
@@ -212,7 +217,7 @@ func (m *measure) whole(ctx context.Context) (err error) {
 		return nil
 	}
 	// The same questions, some of them in turn with changes.
-	reads, every, rng := s.asker.Source(s.asker.Questions(), 99), m.rate/m.writes, rand.New(rand.NewPCG(5, 5))
+	reads, every, rng := s.asker.Source(questions, 99), m.rate/m.writes, rand.New(rand.NewPCG(5, 5))
 	l := catalog.Load(ctx, s.clients, m.rate, m.duration, func(i int) catalog.Ask {
 		if i%every == 0 {
 			return s.asker.Patch(rng)
