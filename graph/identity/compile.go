@@ -25,7 +25,7 @@ type compiler struct {
 	cur   int // index of the mutation being compiled
 
 	nodes map[graph.Ref]*state
-	// named by mutations so far, by type
+	// meant lists the nodes that the mutations so far name, by type.
 	meant map[graph.Type][]graph.Ref
 	// named is who holds which slugs in the store, as far as that was asked;
 	// written, who holds them by what the mutations so far write.
