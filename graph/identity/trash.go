@@ -141,7 +141,7 @@ func (c *compiler) entomb(m *Mutation, t trash) error {
 		keep = DefaultTrash
 	}
 	p := graph.Props{
-		PropBuried: m.Node.String(), PropNodes: int64(len(t.nodes)), PropEdges: int64(len(t.edges)), propParts: int64(len(parts)),
+		PropBuried: m.Node.String(), PropNodes: t.count(), PropEdges: int64(len(t.edges)), propParts: int64(len(parts)),
 		PropDeletedBy: c.caller.Subject.String(), PropDeletedAt: c.at.UnixMilli(), PropUntil: c.at.Add(keep).UnixMilli(),
 	}
 	for _, name := range []string{"name", "slug", "organization"} {
@@ -176,6 +176,17 @@ func partsOf(n *graph.Node) []graph.Ref {
 		out[i] = partRef(n.Ref, i)
 	}
 	return out
+}
+
+// count tells how many nodes there are, without those of the trash itself: what
+// had been deleted before was counted then.
+func (t *trash) count() (n int64) {
+	for i := range t.nodes {
+		if typ := t.nodes[i].Ref.Type; typ != Tombstone && typ != TombstonePart {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *trash) node(r graph.Ref) *graph.Node {
@@ -267,7 +278,7 @@ func packed(n *graph.Node, find func(graph.Ref) *graph.Node) (trash, error) {
 		}
 	}
 	t, err := unpack(data)
-	if err == nil && (int64(len(t.nodes)) != n.Props.Int(PropNodes) || int64(len(t.edges)) != n.Props.Int(PropEdges)) {
+	if err == nil && (t.count() != n.Props.Int(PropNodes) || int64(len(t.edges)) != n.Props.Int(PropEdges)) {
 		err = fmt.Errorf("it holds %d nodes and %d edges", len(t.nodes), len(t.edges))
 	}
 	if err != nil {

@@ -464,5 +464,5 @@ func Restored(ch *graph.Change, tombstone graph.Ref) (top graph.Ref, nodes, edge
 		}
 	}
 	top, err = graph.ParseRef(n.Props.String(PropBuried))
-	return top, len(t.nodes), edges, lost, err
+	return top, int(t.count()), edges, lost, err
 }
