@@ -31,11 +31,11 @@ header, separated by commas, semicolons or tabs. Columns in any order: email
 deactivated), manager, teams and groups (several in a cell separated by | or ;).
 Other columns are not read, unless --attribute names them.
 
-People are known by their address. With --organization they become members of it;
-teams are those of the organization and must be there, as groups must. What the
-table does not say of somebody stays as it is. Active members of the organization
-whom the table does not name are only reported, unless --deactivate-missing takes
-their access away; nobody is ever deleted.`,
+People are known by their address. With --organization they become members of
+it; teams are those of the organization and must be there, as groups must. What
+the table does not say of somebody stays as it is. Active members of the
+organization whom the table does not name are only reported, unless
+--deactivate-missing takes their access away; nobody is ever deleted.`,
 		Example: "  trellis load people people.csv --organization acme --plan\n  trellis load people people.csv --organization acme --prune --deactivate-missing",
 		RunE: func(c *cobra.Command, args []string) error {
 			table, err := a.readPeople(args[0], o.attributes)
