@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,6 +110,10 @@ type Options struct {
 	// ForwardedHeader is where trusted proxies write that: X-Forwarded-For if "", or
 	// Forwarded (RFC 7239). The other one is up to clients, and not looked at.
 	ForwardedHeader string
+	// Searches limits how many searches are made at once; twice the processors if
+	// 0. Others wait for a second, and then get 503: searches are the one kind of
+	// request that can keep a store so busy that nothing else gets through.
+	Searches int
 	// HideMetrics takes /metrics away, for those who serve it elsewhere.
 	HideMetrics bool
 }
@@ -127,6 +132,8 @@ type server struct {
 	sample    *sampler
 	used      lastUses
 	told      *memo[asked, facts]
+	// searching holds one entry for each search that is being made.
+	searching chan struct{}
 	// verifying keeps two callers from reading the whole audit log at once.
 	verifying sync.Mutex
 	token     atomic.Pointer[revisionToken]
@@ -165,10 +172,12 @@ func newServer(d Deps, o Options) (*server, error) {
 	orElse(&o.Heartbeat, 15*time.Second)
 	orElse(&o.IdempotencyTTL, 24*time.Hour)
 	orElse(&o.ForwardedHeader, "X-Forwarded-For")
+	orElse(&o.Searches, 2*runtime.GOMAXPROCS(0))
 	if d.Audit != nil && d.Sink == nil {
 		return nil, errors.New("api: an audit log needs a sink")
 	}
-	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), told: newMemo[asked, facts](8192)}
+	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), told: newMemo[asked, facts](8192),
+		searching: make(chan struct{}, o.Searches)}
 	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
 	s.manifests = manifest.New(d.Graph, d.Identity, func() identity.Authority { return Authority(d.Index.View()) })
 	var err error

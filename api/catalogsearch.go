@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"trellis/graph"
@@ -39,8 +40,10 @@ func searchRoutes() []route {
 	return []route{{method: get, path: "/search", id: "search", tag: "search", summary: "Find nodes of all types by words",
 		doc: "Every word must begin a word of the name, slug, address, id, description, an identifier or a tag. What has the words as its name comes first, " +
 			"then what has them in its name or slug. A word that nothing begins with may differ by a typo. " +
+			"At most so many searches are made at once; others wait, and after a second get 503. " +
 			"A page may be short, or even empty, and yet have a next_cursor: the work of one request is limited.",
-		self: "finds only what the caller may read",
+		self:    "finds only what the caller may read",
+		answers: map[int]string{http.StatusServiceUnavailable: "Too many searches are being made at once, or the store is away"},
 		query: paged(text("q", "The words", maxQuery).must(), text("type", "Only nodes of this type, any of several", graph.MaxType).many(),
 			text("organization", "Only what belongs to this organization: its id or slug", graph.MaxID)),
 		out: Page[Found]{}, handle: search}}
@@ -85,6 +88,11 @@ func search(c *call) error {
 	if q.Only != nil && len(q.Only) == 0 {
 		return c.json(http.StatusOK, page)
 	}
+	done, err := c.searchTurn()
+	if err != nil {
+		return err
+	}
+	defer done()
 	next, err := c.hits(q, all, func(h *graph.Hit, terms []graph.SearchTerm) {
 		page.Items = append(page.Items, foundOf(&h.Node, terms))
 	})
@@ -93,6 +101,24 @@ func search(c *call) error {
 	}
 	page.NextCursor = c.cursor(next)
 	return c.json(http.StatusOK, page)
+}
+
+// searchPatience is how long a search waits for its turn.
+const searchPatience = time.Second
+
+// searchTurn waits until fewer searches than may be at once are being made.
+// Whoever gets a turn ends it with done.
+func (c *call) searchTurn() (done func(), err error) {
+	late := time.NewTimer(searchPatience)
+	defer late.Stop()
+	select {
+	case c.searching <- struct{}{}:
+		return func() { <-c.searching }, nil
+	case <-late.C:
+		return nil, unavailable("too many searches are being made at once")
+	case <-c.ctx().Done():
+		return nil, graph.Wrap(graph.Canceled, c.ctx().Err(), "the request ended before its search began")
+	}
 }
 
 // searched lists the types that a search is about.

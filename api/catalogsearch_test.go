@@ -1,12 +1,49 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"trellis/api"
+	"trellis/graph"
+	"trellis/graph/sqlitegraph"
 )
+
+// slowSearch is a store whose searches go on until they are let go.
+type slowSearch struct {
+	graph.Store
+	begun, end chan struct{}
+}
+
+func (s slowSearch) Search(ctx context.Context, q graph.SearchQuery) (graph.SearchAnswer, error) {
+	s.begun <- struct{}{}
+	<-s.end
+	return s.Store.Search(ctx, q)
+}
+
+// Searches that are too many wait for their turn and are refused, while other
+// requests go on.
+func TestSearchesTakeTurns(t *testing.T) {
+	store, err := sqlitegraph.Open(filepath.Join(t.TempDir(), "graph.db"), sqlitegraph.Options{})
+	must(t, err)
+	slow := slowSearch{store, make(chan struct{}, 2), make(chan struct{})}
+	w := worldOn(t, slow, api.Options{Searches: 1})
+	answers := make(chan int, 1)
+	go func() { answers <- w.do("root", "GET", v1+"/search?q=a", "").status }()
+	<-slow.begun
+	w.run([]scenario{
+		{"root", "GET", v1 + "/search?q=a", "", 503, "unavailable", nil},
+		{"root", "GET", v1 + "/organizations", "", 200, `"items"`, nil},
+	})
+	close(slow.end)
+	if got := <-answers; got != 200 {
+		t.Errorf("the first search: %d", got)
+	}
+	w.run([]scenario{{"root", "GET", v1 + "/search?q=a", "", 200, `"items"`, nil}})
+}
 
 // More than can be searched one by one is searched by organization: all that
 // the caller may read is found, and nothing else, whether it belongs to an
