@@ -3,19 +3,17 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
-
 	"trellis/api"
 	"trellis/audit"
 	"trellis/graph"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 	"trellis/graph/sqlitegraph"
 )
 
@@ -31,30 +29,11 @@ func onEngines(t *testing.T, run func(t *testing.T, store graph.Store)) {
 		if address == "" {
 			t.Skip("TRELLIS_TEST_NEO4J_URL is not set: nothing on Neo4j was tested (the database it names is emptied)")
 		}
-		wipe(t, address)
+		neo4jtest.Wipe(t, address)
 		store, err := neo4jgraph.Open(address, neo4jgraph.Options{})
 		must(t, err)
 		run(t, store)
 	})
-}
-
-func wipe(t *testing.T, address string) {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
-	}
-	auth := neo4j.NoAuth()
-	if u.User != nil {
-		password, _ := u.User.Password()
-		auth = neo4j.BasicAuth(u.User.Username(), password, "")
-	}
-	u.User = nil
-	d, err := neo4j.NewDriverWithContext(u.String(), auth)
-	must(t, err)
-	defer d.Close(t.Context())
-	_, err = neo4j.ExecuteQuery(t.Context(), d, "MATCH (n) WHERE NOT n:_Schema DETACH DELETE n", nil, neo4j.EagerResultTransformer)
-	must(t, err)
 }
 
 // TestAWalkThroughTheCatalog does, as a client of the REST API alone, what a

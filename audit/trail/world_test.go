@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
 
 	"trellis/audit"
 	"trellis/audit/sqliteaudit"
@@ -25,6 +23,7 @@ import (
 	"trellis/graph"
 	"trellis/graph/identity"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 	"trellis/graph/permission"
 	"trellis/graph/sqlitegraph"
 )
@@ -50,24 +49,7 @@ func (e engine) wipe(t testing.TB) {
 		}
 		return
 	}
-	u, err := url.Parse(e.address)
-	if err != nil {
-		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
-	}
-	auth := neo4j.NoAuth()
-	if u.User != nil {
-		password, _ := u.User.Password()
-		auth = neo4j.BasicAuth(u.User.Username(), password, "")
-	}
-	u.User = nil
-	d, err := neo4j.NewDriverWithContext(u.String(), auth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close(t.Context())
-	if _, err := neo4j.ExecuteQuery(t.Context(), d, "MATCH (n) WHERE NOT n:_Schema DETACH DELETE n", nil, neo4j.EagerResultTransformer); err != nil {
-		t.Fatal(err)
-	}
+	neo4jtest.Wipe(t, e.address)
 }
 
 // onEngines runs a test on both engines, each time on an empty store.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trellis/graph/manifest"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // acme is a Backstage catalog with everything in it.
@@ -38,8 +39,8 @@ func engines(t *testing.T, test func(t *testing.T, s *testServer)) {
 		if neo == "" {
 			t.Skip("TRELLIS_TEST_NEO4J_URL is not set: not tested on Neo4j (the database it names is emptied)")
 		}
-		empty(t, neo)
-		t.Cleanup(func() { empty(t, neo) })
+		neo4jtest.Wipe(t, neo)
+		t.Cleanup(func() { neo4jtest.Wipe(t, neo) })
 		with("TRELLIS_GRAPH_URL="+neo, "TRELLIS_SECRET_KEY="+secret, "TRELLIS_BOOTSTRAP_KEY="+bootstrap)(t)
 	})
 }

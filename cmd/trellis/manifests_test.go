@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"trellis/graph/manifest"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 const catalogExample = "../../testdata/catalog"
@@ -160,8 +161,8 @@ func TestAnExportOfManifestsGoesFromSQLiteToNeo4jAndBack(t *testing.T) {
 	if neo4jURL == "" {
 		t.Skip("TRELLIS_TEST_NEO4J_URL is not set: not tested on Neo4j (the database it names is emptied)")
 	}
-	empty(t, neo4jURL)
-	t.Cleanup(func() { empty(t, neo4jURL) })
+	neo4jtest.Wipe(t, neo4jURL)
+	t.Cleanup(func() { neo4jtest.Wipe(t, neo4jURL) })
 	s := serve(t)
 	s.must(t, "apply", "-f", catalogExample)
 	n := serve(t, "TRELLIS_GRAPH_URL="+neo4jURL, "TRELLIS_SECRET_KEY="+secret)

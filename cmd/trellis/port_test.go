@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // direct runs a command that works on the store itself.
@@ -91,8 +89,8 @@ func TestAGraphMovesFromSQLiteToNeo4jAndBack(t *testing.T) {
 	if text == "" {
 		t.Fatal(errs)
 	}
-	empty(t, neo)
-	t.Cleanup(func() { empty(t, neo) })
+	neo4jtest.Wipe(t, neo)
+	t.Cleanup(func() { neo4jtest.Wipe(t, neo) })
 	to := []string{"TRELLIS_GRAPH_URL=" + neo, "TRELLIS_SECRET_KEY=" + secret, "TRELLIS_DATA=" + t.TempDir()}
 	if code, _, errs := direct(t, to, text, "import", "-"); code != 0 {
 		t.Fatal(errs)
@@ -112,32 +110,6 @@ func TestAGraphMovesFromSQLiteToNeo4jAndBack(t *testing.T) {
 func body(text string) string {
 	_, text, _ = strings.Cut(text, "\n")
 	return text[:max(0, strings.LastIndex(text, `{"end":`))]
-}
-
-// empty deletes everything in a database.
-func empty(t *testing.T, rawURL string) {
-	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
-	}
-	auth := neo4j.NoAuth()
-	if u.User != nil {
-		password, _ := u.User.Password()
-		auth = neo4j.BasicAuth(u.User.Username(), password, "")
-	}
-	u.User = nil
-	d, err := neo4j.NewDriverWithContext(u.String(), auth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Without the test's context: this runs after the test as well.
-	ctx := context.Background()
-	defer d.Close(ctx)
-	_, err = neo4j.ExecuteQuery(ctx, d, "MATCH (n) WHERE NOT n:_Schema DETACH DELETE n", nil, neo4j.EagerResultTransformer)
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestSetupMakesAnAdministratorOnce(t *testing.T) {

@@ -3,9 +3,7 @@ package identity_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -13,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
 	"pgregory.net/rapid"
 
 	"trellis/auth"
 	"trellis/graph"
 	"trellis/graph/identity"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // export lists all that there is, without times and revisions.
@@ -605,28 +603,7 @@ func (w *world) deleteAndRestore(s struct{ acts, victims []string }) {
 
 func neo4jStore(t testing.TB, address string) graph.Store {
 	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
-	}
-	login := neo4j.NoAuth()
-	if u.User != nil {
-		password, _ := u.User.Password()
-		login = neo4j.BasicAuth(u.User.Username(), password, "")
-	}
-	u.User = nil
-	d, err := neo4j.NewDriverWithContext(u.String(), login)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close(context.Background())
-	for _, q := range []string{"MATCH (n) WHERE NOT n:_Schema CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"} {
-		s := d.NewSession(context.Background(), neo4j.SessionConfig{})
-		_, err := s.Run(context.Background(), q, nil)
-		if err = errors.Join(err, s.Close(context.Background())); err != nil {
-			t.Fatal(err)
-		}
-	}
+	neo4jtest.Wipe(t, address)
 	s, err := neo4jgraph.Open(address, neo4jgraph.Options{})
 	if err != nil {
 		t.Fatal(err)

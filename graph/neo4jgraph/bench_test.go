@@ -13,6 +13,7 @@ import (
 
 	"trellis/graph"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 const (
@@ -97,7 +98,7 @@ func organization() []graph.Step {
 // either end, and, to compare, as many edges at one node.
 func BenchmarkEdgesAmong1000(b *testing.B) {
 	u := serverURL(b)
-	wipe(b, u)
+	neo4jtest.Wipe(b, u)
 	s, ctx := open(b, u), context.Background()
 	defer s.Close()
 	const repos = 5000
@@ -156,7 +157,7 @@ func median(list []time.Duration) time.Duration {
 func BenchmarkGrantGroups(b *testing.B) {
 	const group, groups = 16, 5
 	u := serverURL(b)
-	wipe(b, u)
+	neo4jtest.Wipe(b, u)
 	s := open(b, u)
 	defer s.Close()
 	load(b, s)
@@ -168,7 +169,7 @@ func BenchmarkGrantGroups(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	session := connect(b, u)
+	session := neo4jtest.Session(b, u)
 	next := 0
 	grant := func() graph.Edge {
 		next++
@@ -250,7 +251,7 @@ func BenchmarkImport(b *testing.B) {
 	records := manyRecords()
 	var ours, raw []time.Duration
 	for b.Loop() {
-		wipe(b, u)
+		neo4jtest.Wipe(b, u)
 		s := open(b, u)
 		if _, err := s.Info(context.Background()); err != nil {
 			b.Fatal(err)
@@ -267,8 +268,8 @@ func BenchmarkImport(b *testing.B) {
 		}
 		ours = append(ours, time.Since(start))
 		s.Close()
-		wipe(b, u)
-		session := connect(b, u)
+		neo4jtest.Wipe(b, u)
+		session := neo4jtest.Session(b, u)
 		start = time.Now()
 		rawImport(b, session, records)
 		raw = append(raw, time.Since(start))
@@ -336,7 +337,7 @@ func BenchmarkOrganization(b *testing.B) {
 	u := serverURL(b)
 	var loads, exports, imports []time.Duration
 	for b.Loop() {
-		wipe(b, u)
+		neo4jtest.Wipe(b, u)
 		s := open(b, u)
 		if _, err := s.Info(context.Background()); err != nil {
 			b.Fatal(err)
@@ -354,7 +355,7 @@ func BenchmarkOrganization(b *testing.B) {
 			b.Fatal(err)
 		}
 		exports = append(exports, time.Since(start))
-		wipe(b, u)
+		neo4jtest.Wipe(b, u)
 		i := 0
 		s.Close()
 		s = open(b, u)
@@ -387,7 +388,7 @@ func copyRecord(r graph.Record) graph.Record {
 
 func BenchmarkCheck(b *testing.B) {
 	u := serverURL(b)
-	wipe(b, u)
+	neo4jtest.Wipe(b, u)
 	s := open(b, u)
 	defer s.Close()
 	load(b, s)

@@ -17,6 +17,7 @@ import (
 
 	"trellis/graph"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // A cutter passes Bolt through and breaks the connection at a COMMIT: before
@@ -107,7 +108,7 @@ func TestLostAnswerOfCommit(t *testing.T) {
 		before, after int32
 	}{{"CommittedAnswerLost", 0, 1}, {"NeverArrived", 1, 0}, {"LostTwice", 0, 2}, {"NeverArrivedThenLost", 1, 1}} {
 		t.Run(c.name, func(t *testing.T) {
-			wipe(t, u)
+			neo4jtest.Wipe(t, u)
 			cut := &cutter{target: parsed.Host}
 			through := *parsed
 			through.Host = cut.listen(t)

@@ -8,6 +8,7 @@ import (
 	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
 
 	"trellis/cypher"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // Statements that may look at all of something, and why.
@@ -24,20 +25,20 @@ var mayScan = map[string]string{
 // looked at too: the server goes on with them for a while when it fills.
 func TestNoStatementScans(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	s := open(t, u)
 	defer s.Close()
 	if _, err := s.Info(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	session := connect(t, u)
+	session := neo4jtest.Session(t, u)
 	t.Run("Empty", func(t *testing.T) { noScans(t, session) })
 	load(t, s)
 	t.Run("Full", func(t *testing.T) { noScans(t, session) })
 }
 
 func noScans(t *testing.T, session neo4j.SessionWithContext) {
-	execute(t, session, "CALL db.clearQueryCaches()")
+	neo4jtest.Execute(t, session, "CALL db.clearQueryCaches()")
 	ctx := context.Background()
 	for _, q := range cypher.Queries() {
 		if mayScan[q.Name] != "" {

@@ -10,6 +10,7 @@ import (
 
 	"trellis/graph"
 	"trellis/graph/graphtest"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 func list(records []graph.Record) func() (graph.Record, error) {
@@ -26,7 +27,7 @@ func list(records []graph.Record) func() (graph.Record, error) {
 func BenchmarkSearch(b *testing.B) {
 	const n = 100_000
 	u := serverURL(b)
-	wipe(b, u)
+	neo4jtest.Wipe(b, u)
 	s, ctx := open(b, u), context.Background()
 	defer s.Close()
 	if err := s.Import(ctx, 1, list(graphtest.SearchWorld(n))); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"trellis/graph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // A graph of a version before there was a search is searched once a store has
@@ -14,7 +15,7 @@ import (
 // meanwhile stays.
 func TestOlderGraphIsIndexed(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	ctx := context.Background()
 	first := open(t, u)
 	defer first.Close()
@@ -22,9 +23,9 @@ func TestOlderGraphIsIndexed(t *testing.T) {
 		t.Fatal(err)
 	}
 	const nodes = 2_500 // a few steps of the indexer
-	session := connect(t, u)
-	execute(t, session, fmt.Sprintf(`UNWIND range(1, %d) AS i CREATE (:Entity:Doc {key: 'doc:' + i, type: 'doc', id: toString(i), name: 'Größe ' + i, description: 'a thing', created_at: 1, updated_at: 1, revision: 0})`, nodes))
-	execute(t, session, "MATCH (s:_Store) REMOVE s.search")
+	session := neo4jtest.Session(t, u)
+	neo4jtest.Execute(t, session, fmt.Sprintf(`UNWIND range(1, %d) AS i CREATE (:Entity:Doc {key: 'doc:' + i, type: 'doc', id: toString(i), name: 'Größe ' + i, description: 'a thing', created_at: 1, updated_at: 1, revision: 0})`, nodes))
+	neo4jtest.Execute(t, session, "MATCH (s:_Store) REMOVE s.search")
 	var wg sync.WaitGroup
 	for i := range 3 {
 		wg.Go(func() {

@@ -10,6 +10,7 @@ import (
 
 	"trellis/cypher"
 	"trellis/graph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 // fixture writes a small graph by Commit: two users, one of them with a name,
@@ -113,9 +114,9 @@ func documented(s cypher.Statement, field string) []string {
 
 func TestEveryStatementRunsAndIsAsDocumented(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	fixture(t, u)
-	session := connect(t, u)
+	session := neo4jtest.Session(t, u)
 	ctx := context.Background()
 	for _, s := range cypher.Queries() {
 		t.Run(s.Name, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestStatementsUseWhatTheyDocument(t *testing.T) {
 
 func TestAnalystsReadPlainCypher(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	fixture(t, u)
 	ctx := context.Background()
 	for _, q := range []string{
@@ -198,7 +199,7 @@ func TestAnalystsReadPlainCypher(t *testing.T) {
 		"MATCH (:Role {id: 'reader'})-[:GRANTS]->(p:Permission) RETURN p.id AS x",
 		"MATCH (:Team)-[g:CAN_ACCESS]->(r:Repo) RETURN g.role + ' ' + r.key AS x",
 	} {
-		result, err := connect(t, u).Run(ctx, q, nil)
+		result, err := neo4jtest.Session(t, u).Run(ctx, q, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

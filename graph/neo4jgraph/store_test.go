@@ -11,6 +11,7 @@ import (
 
 	"trellis/graph"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 )
 
 func TestLabelsOfTwoTypesDiffer(t *testing.T) {
@@ -101,7 +102,7 @@ func TestWrongPassword(t *testing.T) {
 
 func TestPropsNamedLikeOurOwnComeBack(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	s := open(t, u)
 	defer s.Close()
 	props := graph.Props{
@@ -128,7 +129,7 @@ func TestPropsNamedLikeOurOwnComeBack(t *testing.T) {
 // A name that was never checked must not become part of a statement.
 func TestHostileNamesNeverReachAStatement(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	fixture(t, u)
 	s := open(t, u)
 	defer s.Close()
@@ -169,15 +170,15 @@ func TestHostileNamesNeverReachAStatement(t *testing.T) {
 
 func TestFirstContactOfTwoProcessesAtOnce(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
-	session := connect(t, u)
+	neo4jtest.Wipe(t, u)
+	session := neo4jtest.Session(t, u)
 	ctx := context.Background()
 	for _, q := range []string{
 		"DROP CONSTRAINT trellis_entity_key IF EXISTS", "DROP CONSTRAINT trellis_name IF EXISTS", "DROP CONSTRAINT trellis_change_revision IF EXISTS",
 		"DROP CONSTRAINT trellis_consumer_name IF EXISTS", "DROP CONSTRAINT trellis_store_key IF EXISTS", "DROP INDEX trellis_grant_key IF EXISTS", "DROP INDEX trellis_search IF EXISTS", "MATCH (n:_Schema) DELETE n",
 		"DROP CONSTRAINT trellis_schema_number IF EXISTS",
 	} {
-		execute(t, session, q)
+		neo4jtest.Execute(t, session, q)
 	}
 	const processes = 4
 	ids := make([]string, processes)
@@ -212,7 +213,7 @@ func TestFirstContactOfTwoProcessesAtOnce(t *testing.T) {
 // has put its own in the place.
 func TestDeadImportIsTakenOver(t *testing.T) {
 	u := serverURL(t)
-	wipe(t, u)
+	neo4jtest.Wipe(t, u)
 	s := open(t, u)
 	defer s.Close()
 	ctx := context.Background()
@@ -220,7 +221,7 @@ func TestDeadImportIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := "MATCH (s:_Store) SET s.importing = 'dead', s.imported = 1 CREATE (:Entity:User {key: 'user:half', type: 'user', id: 'half', created_at: 1, updated_at: 1, revision: 1}), (:_Name {name: 'n', key: 'user:half'})"
-	execute(t, connect(t, u), left)
+	neo4jtest.Execute(t, neo4jtest.Session(t, u), left)
 	other := open(t, u)
 	defer other.Close()
 	for _, s := range []*neo4jgraph.Store{s, other} {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,11 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/neo4j/neo4j-go-driver/v5/neo4j"
-
 	"trellis/graph"
 	"trellis/graph/graphtest"
 	"trellis/graph/neo4jgraph"
+	"trellis/graph/neo4jgraph/neo4jtest"
 	"trellis/graph/permission"
 	"trellis/graph/sqlitegraph"
 )
@@ -45,7 +43,7 @@ func TestIndexEnginesAndOracleAgree(t *testing.T) {
 		}
 		for seed := range uint64(2) {
 			agree(t, seed, 100, func(t *testing.T) graph.Store {
-				wipe(t, address)
+				neo4jtest.Wipe(t, address)
 				s, err := neo4jgraph.Open(address, neo4jgraph.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -54,28 +52,6 @@ func TestIndexEnginesAndOracleAgree(t *testing.T) {
 			})
 		}
 	})
-}
-
-func wipe(t *testing.T, rawURL string) {
-	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal("TRELLIS_TEST_NEO4J_URL cannot be read")
-	}
-	auth := neo4j.NoAuth()
-	if u.User != nil {
-		password, _ := u.User.Password()
-		auth = neo4j.BasicAuth(u.User.Username(), password, "")
-	}
-	u.User = nil
-	d, err := neo4j.NewDriverWithContext(u.String(), auth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close(t.Context())
-	if _, err := neo4j.ExecuteQuery(t.Context(), d, "MATCH (n) DETACH DELETE n", nil, neo4j.EagerResultTransformer); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func agree(t *testing.T, seed uint64, sample int, open func(*testing.T) graph.Store) {
