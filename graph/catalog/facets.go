@@ -273,9 +273,16 @@ func (q *question) nodeCount(c Card) Count { return Count{Value: c.Slug, Node: c
 
 func (q *question) organizationCounts(t *tally, typ graph.Type, rest bool, most int) []Count {
 	document := func(org uint32) uint32 { return q.numbers[typeNumber(identity.Organization)][q.orgs.list[org].id] }
+	// Organizations that are gone but still named come last, by id: to compare
+	// them by id with the others as well would be an order that contradicts itself.
 	top := top{most: most, compare: func(a, b uint32) int {
-		if x, y := document(a), document(b); x != 0 && y != 0 {
+		switch x, y := document(a), document(b); {
+		case x != 0 && y != 0:
 			return q.compare(byName, x, y)
+		case x != 0:
+			return -1
+		case y != 0:
+			return 1
 		}
 		return strings.Compare(q.orgs.list[a].id, q.orgs.list[b].id)
 	}}

@@ -235,10 +235,15 @@ func (v naive) facet(q catalog.Query, name string) (out []catalog.Count) {
 		if a.Node.Ref.IsZero() {
 			return strings.Compare(a.Value, b.Value)
 		}
-		if v.o.Nodes[a.Node.Ref] == nil || v.o.Nodes[b.Node.Ref] == nil {
-			return strings.Compare(a.Node.Ref.ID, b.Node.Ref.ID)
+		switch x, y := v.o.Nodes[a.Node.Ref] != nil, v.o.Nodes[b.Node.Ref] != nil; {
+		case x && y:
+			return v.compare("name", a.Node.Ref, b.Node.Ref)
+		case x:
+			return -1
+		case y:
+			return 1
 		}
-		return v.compare("name", a.Node.Ref, b.Node.Ref)
+		return strings.Compare(a.Node.Ref.ID, b.Node.Ref.ID)
 	})
 	return out[:min(len(out), cmp.Or(q.FacetValues, 20))]
 }
