@@ -23,10 +23,15 @@ import (
 const (
 	childStore = "TRELLIS_TEST_TRAIL_STORE"
 	childSink  = "TRELLIS_TEST_TRAIL_SINK"
+	childTTL   = "TRELLIS_TEST_TRAIL_LEASE"
 )
 
-// childLease is that of the processes that are killed.
-const childLease = 400 * time.Millisecond
+// childLease is that of the processes that are killed; longer ones, up to the
+// longest, where a busy machine lets none of them come to work with that.
+const (
+	childLease   = 400 * time.Millisecond
+	longestLease = 16 * childLease
+)
 
 // TestMain makes this binary the follower that TestKilledProcesses kills.
 func TestMain(m *testing.M) {
@@ -34,12 +39,16 @@ func TestMain(m *testing.M) {
 	if !ok {
 		os.Exit(m.Run())
 	}
-	fmt.Fprintln(os.Stderr, child(address, os.Getenv(childSink)))
+	lease, err := time.ParseDuration(os.Getenv(childTTL))
+	if err == nil {
+		err = child(address, os.Getenv(childSink), lease)
+	}
+	fmt.Fprintln(os.Stderr, err)
 	os.Exit(3)
 }
 
 // child follows until it is killed.
-func child(address, path string) error {
+func child(address, path string, lease time.Duration) error {
 	store, err := storeAt(address)
 	if err != nil {
 		return err
@@ -51,7 +60,7 @@ func child(address, path string) error {
 	index := permission.New()
 	_ = graph.New(store, graph.Options{Poll: 10 * time.Millisecond, Log: quiet}, index)
 	f := trail.New(store, func() trail.View { return index.View() }, sink, trail.Options{
-		Secret: secret, TTL: childLease, BatchAge: 10 * time.Millisecond, Backoff: 50 * time.Millisecond, Logger: quiet,
+		Secret: secret, TTL: lease, BatchAge: 10 * time.Millisecond, Backoff: 50 * time.Millisecond, Logger: quiet,
 	})
 	go func() {
 		// The parent must not wait for one that never gets to work.
@@ -78,7 +87,7 @@ func TestKilledProcesses(t *testing.T) {
 		start := time.Now()
 		var busy sync.WaitGroup
 		var mu sync.Mutex
-		kills, stops, worked := 0, 0, 0
+		kills, stops, worked, lease := 0, 0, 0, childLease
 		goOn := func() bool {
 			mu.Lock()
 			defer mu.Unlock()
@@ -88,12 +97,18 @@ func TestKilledProcesses(t *testing.T) {
 		for range 2 {
 			busy.Go(func() {
 				for goOn() {
-					st, did := torment(t, e.address, path)
+					mu.Lock()
+					ttl := lease
+					mu.Unlock()
+					st, did := torment(t, e.address, path, ttl)
 					mu.Lock()
 					kills++
 					stops += st
-					if did {
+					switch {
+					case did:
 						worked++
+					case worked == 0:
+						lease = min(2*ttl, longestLease)
 					}
 					mu.Unlock()
 				}
@@ -115,16 +130,16 @@ func TestKilledProcesses(t *testing.T) {
 }
 
 // torment starts a process, stops it now and then, and kills it.
-func torment(t *testing.T, store, sink string) (stops int, worked bool) {
+func torment(t *testing.T, store, sink string, lease time.Duration) (stops int, worked bool) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Error(err)
 		return 0, false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe)
-	cmd.Env = append(os.Environ(), childStore+"="+store, childSink+"="+sink)
+	cmd.Env = append(os.Environ(), childStore+"="+store, childSink+"="+sink, childTTL+"="+lease.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -141,14 +156,14 @@ func torment(t *testing.T, store, sink string) (stops int, worked bool) {
 	}()
 	select {
 	case worked = <-said:
-	case <-time.After(10 * childLease):
+	case <-time.After(10 * lease):
 	}
 	for range rand.IntN(3) {
 		<-time.After(rand.N(200 * time.Millisecond))
 		if cmd.Process.Signal(syscall.SIGSTOP) == nil {
 			stops++
 		}
-		<-time.After(rand.N(3 * childLease))
+		<-time.After(rand.N(3 * lease))
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 	}
 	<-time.After(rand.N(200 * time.Millisecond))
