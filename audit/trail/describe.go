@@ -38,12 +38,14 @@ var inner = map[graph.Type]bool{
 	chainType:         true,
 	// Pieces of what was deleted; the tombstone itself is told of.
 	identity.TombstonePart: true,
-	"session":              true,
-	"credential":           true,
-	"identity":             true,
-	"mfa":                  true,
-	"mail":                 true,
-	"signing_key":          true,
+	// Bytes that uploads share: what becomes of the uploads is told.
+	identity.Blob: true,
+	"session":     true,
+	"credential":  true,
+	"identity":    true,
+	"mfa":         true,
+	"mail":        true,
+	"signing_key": true,
 }
 
 // Describe tells what may be shown of an entry; false if nothing, because it

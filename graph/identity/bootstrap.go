@@ -37,6 +37,7 @@ var systemTypes = []struct {
 	{name: Application, about: "What is registered with a third-party service, with its secrets", actions: []string{"reveal"}, parents: []string{"third_party_service"}},
 	{name: Webhook, about: "Where a service sends notifications, and what follows from them", parents: []string{"organization"}},
 	{name: Blueprint, about: "A JSON Schema of further fields", parents: []string{"organization", "platform"}},
+	{name: Upload, about: "A file", actions: []string{"create", "delete", "read"}, bare: true},
 	{name: Manifest, about: "A set of documents that was applied, and what it declared", actions: []string{"read", "update"}, parents: []string{"organization", "platform"}, bare: true},
 	{name: Tombstone, about: "Something that was deleted and can be restored", actions: []string{"read", "restore"}, bare: true},
 	{name: "audit", about: "The audit log", actions: []string{"read"}, bare: true},
@@ -54,15 +55,16 @@ var systemRoles = []struct {
 		"link_definition:create", "link_definition:read", "link_definition:update", "organization:read", "organization:update", "permission:read",
 		"project:create", "project:read", "project:update", "project_type:read", "resource_type:read", "role:read",
 		"tag:create", "tag:read", "tag:update", "team:read", "team:update",
-		"third_party_service:read", "third_party_service:update", "user:read", "webhook:read", "webhook:update",
+		"third_party_service:read", "third_party_service:update", "upload:create", "upload:read", "user:read", "webhook:read", "webhook:update",
 	}},
 	{RoleReadOnly, "Read only", "Reads people, groups, organizations, teams, roles and the catalog", []string{
 		"application:read", "blueprint:read", "environment:read", "group:read", "link_definition:read", "organization:read", "permission:read",
-		"project:read", "project_type:read", "resource_type:read", "role:read", "tag:read", "team:read", "third_party_service:read", "user:read", "webhook:read",
+		"project:read", "project_type:read", "resource_type:read", "role:read", "tag:read", "team:read", "third_party_service:read", "upload:read", "user:read", "webhook:read",
 	}},
 	{RoleAuditor, "Auditor", "Reads the audit log of what is at or below where it is granted", []string{ReadAudit}},
 	{RoleSelf, "Self", "Given to every user and service account on itself", []string{
-		"api_key:create", "api_key:delete", "api_key:read", "api_key:update", "service_account:read", "user:read",
+		"api_key:create", "api_key:delete", "api_key:read", "api_key:update", "service_account:read",
+		"upload:create", "upload:delete", "upload:read", "user:read",
 	}},
 }
 

@@ -61,7 +61,7 @@ const (
 var (
 	fieldOrg  = FieldInfo{Name: "organization", Kind: OrgID, Required: true, Immutable: true, Doc: "Id of the organization that it belongs to"}
 	fieldWas  = FieldInfo{Name: PropFormerSlugs, Kind: Texts, ReadOnly: true, Doc: "Slugs that it had before; paths with them lead to it"}
-	fieldIcon = FieldInfo{Name: "icon", Kind: Text, Max: maxIcon, Doc: "A URL, the path of an upload, or the name of an icon"}
+	fieldIcon = FieldInfo{Name: fieldPicture, Kind: Text, Max: maxIcon, Doc: "A URL, an upload as upload:ID, or the name of an icon"}
 	fieldMore = FieldInfo{Name: "attributes", Kind: Object, Doc: "The fields that blueprints describe"}
 	fieldIDs  = FieldInfo{Name: "identifiers", Kind: TextMap, Max: 500, Doc: "What it is called elsewhere, by the name of the place"}
 	fieldLife = FieldInfo{Name: "lifecycle", Kind: Choice, Options: []string{"active", "deprecated", "evaluating", "inactive"}, Doc: "How far one should count on it"}

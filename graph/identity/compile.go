@@ -292,6 +292,14 @@ func (c *compiler) mutation(m *Mutation) error {
 			return c.restore(m)
 		}
 		return c.edit(m)
+	case OpStoreUpload, OpPutPicture:
+		if err := m.Node.Validate(); err != nil {
+			return at(err, "/node")
+		}
+		if m.Op == OpPutPicture {
+			return c.putPicture(m)
+		}
+		return c.storeUpload(m)
 	case OpPutMember, OpDeleteMember:
 		return c.member(m)
 	case OpPutGrant, OpDeleteGrant:

@@ -93,6 +93,9 @@ func (c *compiler) mayErase(tombstone *graph.Node) error {
 // with Cascade, parts them from it. What goes with its organization is related
 // to nothing outside of it.
 func (c *compiler) release(m *Mutation, n *graph.Node, doomed []graph.Ref) error {
+	if m.Node.Type == Upload {
+		return c.unpicture(m, doomed)
+	}
 	if !Catalogued(m.Node.Type) && m.Node.Type != Team {
 		return nil
 	}
@@ -168,7 +171,7 @@ func (c *compiler) below(m *Mutation) (doomed []graph.Ref, partings []graph.Step
 
 // goesAlong tells whether nodes of the type are no children that anybody would
 // have to delete first.
-func goesAlong(t graph.Type) bool { return t == APIKey || t == Tombstone }
+func goesAlong(t graph.Type) bool { return t == APIKey || t == Tombstone || t == Upload }
 
 // descend reads what below wants to know of the nodes.
 func (c *compiler) descend(refs []graph.Ref) error {
@@ -198,7 +201,7 @@ func (c *compiler) mayTake(child, top graph.Ref) error {
 	}
 	var err error
 	switch child.Type {
-	case APIKey:
+	case APIKey, Upload:
 	case Tombstone:
 		var s *state
 		if s, err = c.state(child); err == nil && s.node != nil {

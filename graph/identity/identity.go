@@ -121,6 +121,11 @@ const (
 	OpPutGrant Op = "put_grant"
 	// OpDeleteGrant takes it back.
 	OpDeleteGrant Op = "delete_grant"
+	// OpStoreUpload makes the Upload Node of File or, with Arrived, says that an
+	// announced one has come. OpPutPicture gives Node the picture Picture. Both
+	// only together with what JSON cannot say.
+	OpStoreUpload Op = "store_upload"
+	OpPutPicture  Op = "put_picture"
 )
 
 // Mutation is one change that a caller asks for: the items of POST /batch,
@@ -144,6 +149,10 @@ type Mutation struct {
 	Actions  []string  `json:"actions,omitempty" doc:"Single permissions granted instead of a role"`
 
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the membership or grant ends by itself; milliseconds count"`
+
+	File    *File      `json:"-"`
+	Arrived bool       `json:"-"`
+	Picture *graph.Ref `json:"-"` // zero: none
 }
 
 // Outcome is what came of an Apply.

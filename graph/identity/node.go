@@ -60,7 +60,7 @@ func (c *compiler) edit(m *Mutation) error {
 		return err
 	}
 	c.store(m.Node, s, d.props)
-	return nil
+	return c.picture(m.Node, base.props, d.props)
 }
 
 // editEntry does what an edit of the catalog, a team or an organization asks
@@ -146,6 +146,8 @@ func (c *compiler) editable(m *Mutation, s *state) error {
 	switch {
 	case t == Permission:
 		return wrong("/node", "permissions are made by their resource types")
+	case t == Upload:
+		return wrong("/node", "uploads are made by sending a file, and stay as they are")
 	case Known(t) && shapeOf(t) == nil:
 		return wrong("/node", "%s nodes are not written this way", t)
 	case !Known(t):
@@ -329,7 +331,7 @@ func (c *compiler) create(m *Mutation, s *state) error {
 		c.linkType(r, nil, d.props)
 	}
 	c.firstGrants(r, parents)
-	return nil
+	return c.picture(r, nil, d.props)
 }
 
 // firstGrants gives a newborn to itself, if it is somebody, and to its maker,

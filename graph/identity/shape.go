@@ -68,6 +68,7 @@ var (
 	fieldAbout  = FieldInfo{Name: "description", Kind: Text, Max: 4000, Doc: "What it is for"}
 	fieldStatus = FieldInfo{Name: "status", Kind: Status, Doc: "Anything but active takes all access away"}
 	fieldAttrs  = FieldInfo{Name: "attributes", Kind: Object, Doc: "Anything else worth keeping, as an object"}
+	fieldAvatar = FieldInfo{Name: fieldOfPeople, Kind: Text, Max: maxIcon, Doc: "A picture: a URL, or an upload as upload:ID"}
 	fieldSystem = FieldInfo{Name: "system", Kind: Flag, ReadOnly: true, Doc: "Made by Trellis itself and not to be changed"}
 )
 
@@ -76,9 +77,9 @@ var (
 var shapes = map[graph.Type][]FieldInfo{
 	User: {
 		{Name: "email", Kind: Email, Doc: "Unique, whatever its case"},
-		fieldName, fieldStatus, fieldAttrs,
+		fieldName, fieldStatus, fieldAvatar, fieldAttrs,
 	},
-	ServiceAccount: {fieldSlug, fieldName, fieldAbout, fieldStatus, fieldAttrs},
+	ServiceAccount: {fieldSlug, fieldName, fieldAbout, fieldStatus, fieldAvatar, fieldAttrs},
 	Group:          {fieldSlug, fieldName, fieldAbout},
 	Organization:   {fieldSlug, fieldName, fieldAbout, fieldIcon, fieldMore, fieldWas},
 	Team: {
@@ -93,6 +94,7 @@ var shapes = map[graph.Type][]FieldInfo{
 		fieldSystem,
 	},
 	Permission: {fieldName, fieldAbout},
+	Upload:     uploadShape,
 	ResourceType: {
 		fieldName, fieldAbout,
 		{Name: "actions", Kind: Words, Doc: "What can be done to it besides create, read, update and delete, which every type has"},
@@ -131,7 +133,7 @@ func shapeOf(t graph.Type) []FieldInfo {
 // registered one.
 func Known(t graph.Type) bool {
 	switch t {
-	case APIKey, Manifest, ManifestPart, Tombstone, TombstonePart, graph.Root.Type, graph.Everyone.Type, graph.Authenticated.Type:
+	case APIKey, Manifest, ManifestPart, Tombstone, TombstonePart, Blob, graph.Root.Type, graph.Everyone.Type, graph.Authenticated.Type:
 		return true
 	}
 	return shapeOf(t) != nil

@@ -151,6 +151,7 @@ func (c *compiler) entomb(m *Mutation, t trash) error {
 	}
 	n := graph.Node{Ref: r, Props: p}
 	c.add(graph.Put(n))
+	c.keepBlobs(r, &t)
 	for i, part := range parts {
 		p := graph.Node{Ref: partRef(r, i), Props: graph.Props{propData: string(part)}}
 		c.add(graph.Put(p))

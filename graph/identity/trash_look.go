@@ -7,7 +7,7 @@ import (
 )
 
 // allKinds lists every kind of edge that there is.
-var allKinds = append([]graph.Kind{graph.MemberOf, graph.CanAccess, graph.Inherits, graph.Grants}, RelationKinds...)
+var allKinds = append([]graph.Kind{graph.MemberOf, graph.CanAccess, graph.Inherits, graph.Grants, StoredAs, HasPicture}, RelationKinds...)
 
 // look is what the compiler knows of the edges at nodes: as they are stored, and
 // as the steps so far leave them.

@@ -1,0 +1,391 @@
+package identity
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"trellis/graph"
+)
+
+// Files. An Upload is what somebody sent, below the node it belongs to or, if
+// to none, below whoever sent it. Its bytes are those of a Blob, which several
+// uploads of the same content share; no caller has access to blobs, so nobody
+// learns that somebody else has the same file.
+const (
+	Upload graph.Type = "upload"
+	Blob   graph.Type = "blob"
+)
+
+// Kinds of edges of files. They carry no permission.
+const (
+	// StoredAs leads from an upload to its blob, and from a tombstone to the
+	// blobs of the uploads packed in it. A blob that none leads to can go.
+	StoredAs graph.Kind = "STORED_AS"
+	// HasPicture leads from a node to the upload that its icon or avatar is.
+	HasPicture graph.Kind = "HAS_PICTURE"
+)
+
+// Permissions of uploads.
+const (
+	CreateUpload = "upload:create" // on what the upload is to belong to
+	ReadUpload   = "upload:read"
+	DeleteUpload = "upload:delete"
+)
+
+// Properties of uploads.
+const (
+	PropFilename    = "filename"
+	PropContentType = "content_type"
+	PropSize        = "size"
+	PropSHA256      = "sha256" // in hexadecimal digits
+	PropWidth       = "width"
+	PropHeight      = "height"
+	PropThumbnail   = "thumbnail"   // why there is none; not set if there is one, or can be
+	PropState       = "state"       // one of the states below
+	PropOwner       = "belongs_to"  // the node it is below, as type:id
+	PropCreator     = "created_by"  // type:id
+	PropPicture     = "picture"     // sent as the icon or avatar of a node, and goes when nothing has it any more
+	PropDue         = "complete_by" // of a pending upload, Unix milliseconds
+	StatePending    = "pending"     // announced; its bytes have not been looked at
+	StateReady      = "ready"       // its bytes are safe
+	iconPrefix      = "upload:"     // what the icon or avatar field holds where it is an upload
+	maxFilename     = 255           // bytes
+	fieldPicture    = "icon"        // where nodes keep their picture
+	fieldOfPeople   = "avatar"      // where users and service accounts do
+	noSuchUpload    = "there is no such upload"
+)
+
+var uploadShape = []FieldInfo{
+	{Name: PropFilename, Kind: Text, Max: maxFilename, ReadOnly: true, Doc: "What it was called where it came from"},
+	{Name: PropContentType, Kind: Text, Max: 100, ReadOnly: true, Doc: "What it is, by its bytes"},
+	{Name: PropSize, Kind: Whole, ReadOnly: true, Doc: "In bytes"},
+	{Name: PropSHA256, Kind: Text, Max: 64, ReadOnly: true, Doc: "SHA-256 of the bytes, in hexadecimal digits"},
+	{Name: PropWidth, Kind: Whole, ReadOnly: true, Doc: "Of a picture, in pixels; 0 if that is not known"},
+	{Name: PropHeight, Kind: Whole, ReadOnly: true, Doc: "Of a picture, in pixels; 0 if that is not known"},
+	{Name: PropThumbnail, Kind: Text, Max: 500, ReadOnly: true, Doc: "Why it has no thumbnail; empty if it has one"},
+	{Name: PropState, Kind: Choice, Options: []string{StatePending, StateReady}, ReadOnly: true, Doc: "Whether its bytes have arrived and are safe"},
+	{Name: PropOwner, Kind: Text, Max: 600, ReadOnly: true, Doc: "The node that it belongs to, as type:id"},
+	{Name: PropCreator, Kind: Text, Max: 600, ReadOnly: true, Doc: "Who sent it, as type:id"},
+	{Name: "organization", Kind: OrgID, ReadOnly: true, Doc: "Id of the organization in whose quota it counts, if in one"},
+	{Name: PropPicture, Kind: Flag, ReadOnly: true, Doc: "Whether it was sent as an icon or avatar; then it goes when nothing has it any more"},
+}
+
+// File is what the service has found out about a file that arrived or is
+// announced. Nobody else can say that, so it is no part of a Mutation's JSON.
+type File struct {
+	Name        string
+	Parent      graph.Ref // zero: whoever calls
+	ContentType string
+	Size        int64
+	SHA256      string
+	Width       int
+	Height      int
+	Thumbnail   string // why there is none
+	Picture     bool
+	// Due is until when an announced file must have arrived; zero: it has.
+	Due time.Time
+	// Blob holds the bytes of a file that arrived. The batch is Stale, and names
+	// the blob, unless that is as it was at BlobAt.
+	Blob   graph.Ref
+	BlobAt graph.Revision
+}
+
+// storeUpload makes the upload, or says of an announced one that it has arrived.
+func (c *compiler) storeUpload(m *Mutation) error {
+	if m.File == nil || m.Node.Type != Upload {
+		return wrong("/op", "uploads are made by sending a file")
+	}
+	s, err := c.state(m.Node)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.node == nil && m.Arrived:
+		return &graph.Error{Kind: graph.NotFound, Msg: noSuchUpload, Ref: m.Node}
+	case s.node == nil:
+		err = c.newUpload(m, s)
+	default:
+		err = c.arrived(m, s)
+	}
+	if err != nil || m.File.Blob.IsZero() {
+		return err
+	}
+	c.add(graph.RequireAt(m.File.Blob, m.File.BlobAt))
+	c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: m.Node, Kind: StoredAs, To: m.File.Blob}}))
+	return nil
+}
+
+func (c *compiler) newUpload(m *Mutation, s *state) error {
+	f := m.File
+	parent := f.Parent
+	if parent.IsZero() {
+		parent = c.caller.Subject
+	}
+	if !holdsUploads(parent.Type) {
+		return wrong("/parent", "a %s cannot hold uploads", parent.Type)
+	}
+	p, err := c.state(parent)
+	if err != nil {
+		return err
+	}
+	if p.node == nil && parent != graph.Root {
+		return &graph.Error{Kind: graph.NotFound, Msg: parent.String() + " does not exist", Ref: parent}
+	}
+	if err := c.need(CreateUpload, parent); err != nil {
+		return err
+	}
+	props := f.props()
+	props[PropOwner], props[PropCreator] = parent.String(), c.caller.Subject.String()
+	if org := c.tenant(parent, p.node); org != "" {
+		props["organization"] = org
+	}
+	s.made, s.parents = true, []graph.Ref{parent}
+	c.add(graph.RequireAbsent(m.Node))
+	c.store(m.Node, s, props)
+	c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: m.Node, Kind: graph.ChildOf, To: parent}}))
+	if len(c.missing(parent, []string{CreateUpload, ReadUpload, DeleteUpload})) > 0 {
+		c.firstGrants(m.Node, s.parents)
+	}
+	return nil
+}
+
+// arrived completes an announced upload.
+func (c *compiler) arrived(m *Mutation, s *state) error {
+	if err := c.need(CreateUpload, m.Node); err != nil {
+		return err
+	}
+	if s.node.Props.String(PropState) != StatePending {
+		return &graph.Error{Kind: graph.Exists, Msg: "the upload is complete already", Ref: m.Node}
+	}
+	c.pin(m, s)
+	props := m.File.props()
+	for _, name := range []string{PropFilename, PropOwner, PropCreator, "organization"} {
+		if v := s.node.Props.String(name); v != "" {
+			props[name] = v
+		}
+	}
+	c.store(m.Node, s, props)
+	return nil
+}
+
+func (f *File) props() graph.Props {
+	p := graph.Props{PropFilename: f.Name, PropContentType: f.ContentType, PropSize: f.Size, PropSHA256: f.SHA256, PropState: StateReady}
+	if !f.Due.IsZero() {
+		p[PropState], p[PropDue] = StatePending, f.Due.UnixMilli()
+	}
+	if f.Width > 0 {
+		p[PropWidth], p[PropHeight] = int64(f.Width), int64(f.Height)
+	}
+	if f.Thumbnail != "" {
+		p[PropThumbnail] = f.Thumbnail
+	}
+	if f.Picture {
+		p[PropPicture] = true
+	}
+	return p
+}
+
+// holdsUploads tells whether nodes of the type can have uploads below them:
+// those that people see and edit.
+func holdsUploads(t graph.Type) bool {
+	switch t {
+	case Upload, Permission, ResourceType, Role:
+		return false
+	case graph.Root.Type:
+		return true
+	}
+	return !Known(t) || shapeOf(t) != nil
+}
+
+// tenant returns the organization that a node is or belongs to, "" if none.
+func (c *compiler) tenant(r graph.Ref, n *graph.Node) string {
+	if r.Type == Organization {
+		return r.ID
+	}
+	if n != nil && n.Props.String("organization") != "" {
+		return n.Props.String("organization")
+	}
+	if Known(r.Type) {
+		return ""
+	}
+	seen := map[graph.Ref]bool{}
+	for next := []graph.Ref{r}; len(next) > 0; next = next[1:] {
+		if seen[next[0]] {
+			continue
+		}
+		seen[next[0]] = true
+		if next[0].Type == Organization {
+			return next[0].ID
+		}
+		if s, ok := c.made(next[0]); ok {
+			next = append(next, s.parents...)
+		} else {
+			next = append(next, c.auth.Parents(next[0])...)
+		}
+	}
+	return ""
+}
+
+// PictureField returns the field in which nodes of the type keep their picture,
+// "" if they have none.
+func PictureField(t graph.Type) string {
+	if t == User || t == ServiceAccount {
+		return fieldOfPeople
+	}
+	if slices.ContainsFunc(shapeOf(t), func(f FieldInfo) bool { return f.Name == fieldPicture }) {
+		return fieldPicture
+	}
+	return ""
+}
+
+// PictureOf returns the upload that is the picture of a node by its fields, zero
+// if it has none, or one that is no upload.
+func PictureOf(t graph.Type, p graph.Props) graph.Ref {
+	text := p.String(PictureField(t))
+	if id, ok := strings.CutPrefix(text, iconPrefix); ok && id != "" {
+		return graph.Ref{Type: Upload, ID: id}
+	}
+	return graph.Ref{}
+}
+
+// putPicture gives a node the upload m.Upload as its picture, or none.
+func (c *compiler) putPicture(m *Mutation) error {
+	if m.Picture == nil {
+		return wrong("/op", "pictures are set by sending a file")
+	}
+	field := PictureField(m.Node.Type)
+	if field == "" {
+		return wrong("/node", "a %s has no picture", m.Node.Type)
+	}
+	s, err := c.state(m.Node)
+	if err != nil {
+		return err
+	}
+	if s.node == nil {
+		return &graph.Error{Kind: graph.NotFound, Msg: m.Node.String() + " does not exist", Ref: m.Node}
+	}
+	if err := c.need(PicturePermission(m.Node.Type), m.Node); err != nil {
+		return err
+	}
+	if s.node.Props.Bool(PropArchived) {
+		return &graph.Error{Kind: graph.Locked, Msg: m.Node.String() + " is archived; set archived to false first", Ref: m.Node}
+	}
+	c.pin(m, s)
+	props := s.node.Props.Clone()
+	if delete(props, field); !m.Picture.IsZero() {
+		props[field] = m.Picture.String()
+	}
+	before := s.node.Props
+	c.store(m.Node, s, props)
+	return c.picture(m.Node, before, props)
+}
+
+// PicturePermission is what changing the picture of a node needs on the node:
+// whoever may keep files of their own may choose their avatar, although they may
+// not change what else is known of them.
+func PicturePermission(t graph.Type) string {
+	if t == User || t == ServiceAccount {
+		return CreateUpload
+	}
+	return string(t) + ":update"
+}
+
+// picture ties a node to the upload that its fields say is its picture. Whoever
+// writes it must be able to read the upload: from then on, whoever may read the
+// node may see it. An upload that was sent as a picture goes with the last node
+// that has it.
+func (c *compiler) picture(r graph.Ref, before, after graph.Props) error {
+	was, is := PictureOf(r.Type, before), PictureOf(r.Type, after)
+	if was == is {
+		return nil
+	}
+	if !is.IsZero() {
+		if err := c.presentable(r, is); err != nil {
+			return err
+		}
+		c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: r, Kind: HasPicture, To: is}}))
+	}
+	if was.IsZero() {
+		return nil
+	}
+	c.add(graph.Unlink(graph.EdgeKey{From: r, Kind: HasPicture, To: was}))
+	s, err := c.state(was)
+	if err != nil || s.node == nil || !s.node.Props.Bool(PropPicture) {
+		return err
+	}
+	if err := c.lookAt([]graph.Ref{was}); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(c.edgesAt(was, true), func(e graph.Edge) bool { return e.Kind == HasPicture }) {
+		return nil
+	}
+	c.guard(graph.RequireLeaf(was, HasPicture))
+	c.add(graph.Delete(was))
+	c.nodes[was] = &state{changed: true}
+	return nil
+}
+
+// presentable refuses an upload that cannot be a picture, or that the caller may not read.
+func (c *compiler) presentable(r, upload graph.Ref) error {
+	pointer := "/data/" + PictureField(r.Type)
+	s, err := c.state(upload)
+	if err != nil {
+		return err
+	}
+	if s.node == nil || !c.check(ReadUpload, upload) {
+		return wrong(pointer, noSuchUpload)
+	}
+	if s.node.Props.String(PropState) != StateReady {
+		return wrong(pointer, "the upload is not complete")
+	}
+	if t := s.node.Props.String(PropContentType); !strings.HasPrefix(t, "image/") {
+		return wrong(pointer, "%s is no picture", t)
+	}
+	return nil
+}
+
+// unpicture refuses while nodes have the upload as their picture or, with
+// Cascade, leaves them without one.
+func (c *compiler) unpicture(m *Mutation, doomed []graph.Ref) error {
+	var nodes []graph.Ref
+	for _, e := range c.edgesAt(m.Node, true) {
+		if e.Kind == HasPicture && !slices.Contains(doomed, e.From) {
+			nodes = append(nodes, e.From)
+		}
+	}
+	if len(nodes) > 0 && !m.Cascade {
+		return &graph.Error{Kind: graph.InUse, Msg: "it is the picture of a node; take it away there first or ask to cascade", Ref: m.Node}
+	}
+	if len(nodes) > graph.MaxSteps/4 {
+		return graph.Errorf(graph.TooLarge, "%s is the picture of more than %d nodes", m.Node, graph.MaxSteps/4)
+	}
+	if err := c.states(nodes); err != nil {
+		return err
+	}
+	for _, r := range nodes {
+		s := c.nodes[r]
+		if s.node == nil || PictureOf(r.Type, s.node.Props) != m.Node {
+			continue
+		}
+		if s.stored && !s.fixed {
+			s.fixed = true
+			c.guard(graph.RequireAt(r, s.node.Revision))
+		}
+		props := s.node.Props.Clone()
+		delete(props, PictureField(r.Type))
+		c.store(r, s, props)
+	}
+	return nil
+}
+
+// keepBlobs lets the tombstone hold the blobs of the uploads that are packed in it.
+func (c *compiler) keepBlobs(tombstone graph.Ref, t *trash) {
+	kept := map[graph.Ref]bool{}
+	for i := range t.edges {
+		if e := &t.edges[i]; e.Kind == StoredAs && !kept[e.To] {
+			kept[e.To] = true
+			c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: tombstone, Kind: StoredAs, To: e.To}}))
+		}
+	}
+}
