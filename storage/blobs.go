@@ -93,6 +93,12 @@ type Object struct {
 	ContentType string
 }
 
+// Valid tells whether an engine takes it: a size that can be, and a content
+// type of 1 to 200 printable ASCII characters.
+func (o Object) Valid() bool {
+	return o.Size >= 0 && o.ContentType != "" && len(o.ContentType) <= 200 && printable(o.ContentType)
+}
+
 // Info is what is known of a stored object.
 type Info struct {
 	Key         Key
@@ -124,6 +130,22 @@ type Get struct {
 	// ContentType and Disposition are the headers of the answer; what was
 	// stored if empty.
 	ContentType, Disposition string
+}
+
+// Valid tells whether such an address can be signed: for up to MaxSigned, with
+// headers of at most 1000 printable ASCII characters.
+func (g Get) Valid() bool {
+	return g.Expires > 0 && g.Expires <= MaxSigned && len(g.ContentType) <= 1000 && len(g.Disposition) <= 1000 &&
+		printable(g.ContentType) && printable(g.Disposition)
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // SignedRequest is a request that somebody else may make.
