@@ -1,0 +1,137 @@
+package s3storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aws/smithy-go"
+
+	"trellis/storage"
+)
+
+// kinds are what the codes of S3 mean. What is not listed is told by the status.
+var kinds = map[string]error{
+	"NoSuchKey":                    storage.ErrNotFound,
+	"InvalidRange":                 storage.ErrRange,
+	"BadDigest":                    storage.ErrMismatch,
+	"XAmzContentSHA256Mismatch":    storage.ErrMismatch,
+	"XAmzContentChecksumMismatch":  storage.ErrMismatch,
+	"NoSuchBucket":                 storage.ErrRefused,
+	"AccessDenied":                 storage.ErrRefused,
+	"IncompleteBody":               storage.ErrUnavailable,
+	"RequestTimeout":               storage.ErrUnavailable,
+	"SlowDown":                     storage.ErrUnavailable,
+	"Throttling":                   storage.ErrUnavailable,
+	"ThrottlingException":          storage.ErrUnavailable,
+	"RequestLimitExceeded":         storage.ErrUnavailable,
+	"TooManyRequests":              storage.ErrUnavailable,
+	"ServiceUnavailable":           storage.ErrUnavailable,
+	"InternalError":                storage.ErrUnavailable,
+	"OperationAborted":             storage.ErrUnavailable,
+	"ConditionalRequestConflict":   storage.ErrUnavailable,
+	"ExpiredToken":                 storage.ErrUnavailable, // a new one is fetched
+	"PermanentRedirect":            storage.ErrRefused,
+	"AuthorizationHeaderMalformed": storage.ErrRefused,
+}
+
+// advice is what some codes mean to who runs the service.
+var advice = map[string]string{
+	"NoSuchBucket":                 "the bucket does not exist; create it, or write create=true in the address",
+	"InvalidAccessKeyId":           "the access key is not known to the service",
+	"SignatureDoesNotMatch":        "the secret key is wrong, or something on the way changes requests",
+	"AccessDenied":                 "the access key may not do this with the bucket",
+	"RequestTimeTooSkewed":         "the clock of this machine or of the service is wrong",
+	"PermanentRedirect":            "the bucket is in another region",
+	"AuthorizationHeaderMalformed": "the bucket is in another region",
+	"MovedPermanently":             "the bucket is in another region",
+}
+
+// status is that of the answer in an error; 0 if there was none.
+func status(err error) int {
+	var r interface{ HTTPStatusCode() int }
+	if errors.As(err, &r) {
+		return r.HTTPStatusCode()
+	}
+	return 0
+}
+
+// fault says what an error means to the caller.
+func (c *call) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind, text := storage.ErrUnavailable, ""
+	var api smithy.APIError
+	switch {
+	case c.store.life.Err() != nil:
+		return fmt.Errorf("%w: %s %q", storage.ErrClosed, c.what, c.key)
+	case c.caller.Err() != nil:
+		return fmt.Errorf("s3storage: %s %q: %w", c.what, c.key, c.caller.Err())
+	case errors.As(err, &api):
+		kind, text = c.answer(api, status(err))
+	case errors.Is(err, context.DeadlineExceeded):
+		text = "no answer in time"
+	default:
+		text = reason(err)
+	}
+	return fmt.Errorf("%w: %s %q: %s", kind, c.what, c.key, c.store.hide(text))
+}
+
+// answer says what an error that the service answered with means.
+func (c *call) answer(err smithy.APIError, status int) (kind error, text string) {
+	code := err.ErrorCode()
+	text = code + ": " + err.ErrorMessage()
+	if a, ok := advice[code]; ok {
+		text = a + " (" + code + ")"
+	}
+	if code == "NoSuchBucket" && c.store.o.Create {
+		// It was there; the next try makes it anew.
+		c.store.prepared.Store(false)
+		return storage.ErrUnavailable, text
+	}
+	if kind, ok := kinds[code]; ok {
+		return kind, text
+	}
+	switch {
+	case status == http.StatusNotFound:
+		return storage.ErrNotFound, text
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		return storage.ErrRange, text
+	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:
+		return storage.ErrUnavailable, text
+	case status >= 300 && status < 500:
+		return storage.ErrRefused, text
+	}
+	return storage.ErrUnavailable, text
+}
+
+// reason is what made a request fail, without its address.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return err.Error()
+}
+
+// hide shortens a text, and takes credentials out of it should they ever be there.
+func (s *Store) hide(text string) string {
+	for _, secret := range []string{s.o.SecretKey, s.o.AccessKey} {
+		if len(secret) >= 8 { // a shorter one is for tests, and part of many words
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	if len(text) > 300 {
+		text = text[:300] + "…"
+	}
+	return strings.ToValidUTF8(text, "?")
+}
+
+// invalid is the answer to what no engine takes.
+func invalid(what string, key storage.Key) error {
+	return fmt.Errorf("%w: %s %q: the key or what is asked of it is not valid", storage.ErrRefused, what, key)
+}
