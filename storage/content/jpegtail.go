@@ -70,14 +70,24 @@ func (s *source) mp4Start(off, next int64) (int64, error) {
 	return -1, nil
 }
 
-// mp4 steps over the boxes at off, up to the first thing that is none.
+// mp4 steps over the boxes at off, up to the first thing that is none. The two
+// that every film has must be among them.
 func (s *source) mp4(off int64) (int64, error) {
 	const aBox = "the video behind the JPEG"
+	var index, data bool
 	for range maxBoxes {
 		b, err := s.upTo(off, 16)
-		if err != nil || len(b) == 0 || !isBox(b) {
-			return off, err
+		if err != nil {
+			return 0, err
 		}
+		if !isBox(b) {
+			if !index || !data {
+				return 0, cutOff(aBox)
+			}
+			return off, nil
+		}
+		kind := string(b[4:8])
+		index, data = index || kind == "moov", data || kind == "mdat"
 		length, least := int64(binary.BigEndian.Uint32(b)), int64(8)
 		switch {
 		case length == 0:
