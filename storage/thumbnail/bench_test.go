@@ -117,4 +117,3 @@ func BenchmarkShrink(b *testing.B) {
 		}
 	}
 }
-

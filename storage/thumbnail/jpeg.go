@@ -279,32 +279,34 @@ func paintJPEG(s *source, c *canvas, img image.Image) error {
 		c.planes(img, fullRange)
 		return nil
 	case *image.RGBA: // opaque, always
-		return paintRows(s, c, image.Point{}, img.Rect, func(row []byte, y int) {
+		return paintRows(s, c, img.Rect, func(row []byte, y int) error {
 			copy(row, img.Pix[y*img.Stride:])
+			return nil
 		})
 	case *image.CMYK:
-		return paintRows(s, c, image.Point{}, img.Rect, func(row []byte, y int) {
+		return paintRows(s, c, img.Rect, func(row []byte, y int) error {
 			for x := range img.Rect.Dx() {
 				p := img.Pix[y*img.Stride+4*x:][:4]
 				r, g, b := color.CMYKToRGB(p[0], p[1], p[2], p[3])
 				row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = r, g, b, 0xff
 			}
+			return nil
 		})
 	}
 	return fmt.Errorf("%w: a JPEG with unknown colours", ErrUnsupported)
 }
 
-// paintRows paints a picture row by row, its corner at a point of the canvas.
-func paintRows(s *source, c *canvas, at image.Point, r image.Rectangle, fill func(row []byte, y int)) error {
-	row := make([]byte, 4*r.Dx())
-	for y := range r.Dy() {
-		if y&0xff == 0 {
-			if err := s.check(); err != nil {
-				return err
-			}
+// paintRows paints a part of the picture row by row.
+func paintRows(s *source, c *canvas, frame image.Rectangle, fill func(row []byte, y int) error) error {
+	row := make([]byte, 4*frame.Dx())
+	for y := range frame.Dy() {
+		if err := s.check(); err != nil {
+			return err
 		}
-		fill(row, y)
-		c.pixels(at.Y+y, at.X, 1, row)
+		if err := fill(row, y); err != nil {
+			return err
+		}
+		c.pixels(frame.Min.Y+y, frame.Min.X, 1, row)
 	}
 	return nil
 }

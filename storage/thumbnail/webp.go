@@ -3,15 +3,14 @@ package thumbnail
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"image"
 	"io"
 
-	"golang.org/x/image/webp"
+	"golang.org/x/image/vp8"
 )
 
-// webpFile is what a WEBP holds of its first frame. The decoder gets those
-// chunks and nothing else, as a still picture: it knows no animations.
+// webpFile is where a WEBP has its picture, or its first frame. No other chunk
+// is looked into.
 type webpFile struct {
 	extended      bool
 	width, height int // of the canvas
@@ -175,94 +174,151 @@ func (f *webpFile) measure(s *source) error {
 	return nil
 }
 
-// memory is how much the decoder allocates.
+// memory is how much painting allocates.
 func (f *webpFile) memory() int64 {
 	w, h := int64(f.frame.Dx()), int64(f.frame.Dy())
-	rows := 4*w + rowMemory(f.frame.Dx())
+	memory := 4*w + rowMemory(f.frame.Dx())
 	if f.bits.name == "VP8L" {
-		return rows + losslessMemory(w, h, f.bits.size)
+		return memory + losslessMemory(w, h)
 	}
+	// The file is read before decoding. Each block of 16 x 16 has four more bytes.
 	blocks := ((w + 15) / 16) * ((h + 15) / 16)
-	memory := rows + f.bits.size + 1<<19 + blocks*(16*16*3/2+4) + w
+	memory += f.bits.size + 1<<19 + blocks*(16*16*3/2+4) + w
 	if f.alpha.size > 0 {
-		memory += 2*w*h + losslessMemory(w, h, f.alpha.size)
+		memory += 2*w + losslessMemory(w, h)
 	}
 	return memory
 }
 
-// losslessMemory is that of VP8L: pixels of four bytes, twice if they were
-// indexes, tiles of at least 4 x 4 pixels for two transforms and the choice of
-// codes, and the codes. A code takes up to 256 times the bytes that it has in
-// the file, and there are at most 2,600 groups of them.
-func losslessMemory(w, h, size int64) int64 {
-	const group = 56 << 10
-	tiles := ((w + 3) / 4) * ((h + 3) / 4)
-	codes := min(group*min(2600, tiles+8), 1100*size)
-	return 8*w*h + 3*4*tiles + codes + 64<<10
-}
-
 func (f *webpFile) paint(s *source, c *canvas) error {
-	img, err := webp.Decode(f.still(s))
+	bits := s.part(f.bits.offset, f.bits.size)
+	if f.bits.name == "VP8L" {
+		return f.paintLossless(s, c, bits)
+	}
+	d := vp8.NewDecoder()
+	d.Init(bits, int(f.bits.size))
+	if _, err := d.DecodeFrameHeader(); err != nil {
+		return err
+	}
+	img, err := d.DecodeFrame()
 	if err != nil {
 		return err
 	}
-	if err := s.check(); err != nil {
+	if f.alpha.size == 0 && f.frame.Dx() == c.width && f.frame.Dy() == c.height {
+		c.planes(img, videoRange)
+		return nil
+	}
+	alpha := &alphaRows{width: f.frame.Dx()}
+	if f.alpha.size > 0 {
+		if err := alpha.open(s.part(f.alpha.offset, f.alpha.size), f.frame.Dy()); err != nil {
+			return err
+		}
+	}
+	return paintRows(s, c, f.frame, func(row []byte, y int) error {
+		videoRow(row, img, y)
+		return alpha.next(row)
+	})
+}
+
+func (f *webpFile) paintLossless(s *source, c *canvas, bits io.Reader) error {
+	if _, err := io.CopyN(io.Discard, bits, 5); err != nil { // the signature and the size
 		return err
 	}
-	at := f.frame.Min
-	switch img := img.(type) {
-	case *image.YCbCr:
-		if f.frame.Dx() == c.width && f.frame.Dy() == c.height {
-			c.planes(img, videoRange)
-			return nil
+	l, err := newLossless(bits, f.frame.Dx(), f.frame.Dy())
+	if err != nil {
+		return err
+	}
+	return paintRows(s, c, f.frame, func(row []byte, _ int) error {
+		pixels, err := l.next()
+		for x, p := range pixels {
+			put(row[4*x:], uint8(p>>16), uint8(p>>8), uint8(p), uint8(p>>24))
 		}
-		return paintRows(s, c, at, img.Rect, func(row []byte, y int) { videoRow(row, img, nil, y) })
-	case *image.NYCbCrA:
-		return paintRows(s, c, at, img.Rect, func(row []byte, y int) {
-			videoRow(row, &img.YCbCr, img.A[y*img.AStride:], y)
-		})
-	case *image.NRGBA:
-		return paintRows(s, c, at, img.Rect, func(row []byte, y int) { copy(row, img.Pix[y*img.Stride:]) })
+		return err
+	})
+}
+
+// alphaRows reads the transparency that a lossy WEBP has beside its colours.
+type alphaRows struct {
+	width      int
+	raw        io.Reader // either as bytes
+	coded      *lossless // or as the green of a picture
+	filter     byte
+	row, above []byte
+	first      bool
+}
+
+func (a *alphaRows) open(r io.Reader, height int) error {
+	var head [1]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
 	}
-	return fmt.Errorf("%w: a WEBP with unknown colours", ErrUnsupported)
-}
-
-// still is a file with nothing but the picture.
-func (f *webpFile) still(s *source) io.Reader {
-	le := binary.LittleEndian
-	body := []io.Reader{nil}
-	head := []byte("RIFF\x00\x00\x00\x00WEBP")
-	total := f.bits.size + 8 + 4
-	if f.alpha.size > 0 && f.bits.name == "VP8 " {
-		const hasAlpha = 1 << 4
-		w, h := uint32(f.frame.Dx()-1), uint32(f.frame.Dy()-1)
-		head = append(head, "VP8X\x0a\x00\x00\x00"...)
-		head = append(head, hasAlpha, 0, 0, 0, byte(w), byte(w>>8), byte(w>>16), byte(h), byte(h>>8), byte(h>>16))
-		head = le.AppendUint32(append(head, "ALPH"...), uint32(f.alpha.size))
-		body = append(body, s.part(f.alpha.offset, f.alpha.size), bytes.NewReader(make([]byte, f.alpha.size&1)))
-		total += 18 + 8 + f.alpha.size + f.alpha.size&1
-		body = append(body, bytes.NewReader(f.bitsHead()))
-	} else {
-		head = append(head, f.bitsHead()...)
+	a.filter = head[0] >> 2 & 3
+	a.row, a.above, a.first = make([]byte, a.width), make([]byte, a.width), true
+	var err error
+	switch head[0] & 3 {
+	case 0:
+		a.raw = r
+	case 1:
+		a.coded, err = newLossless(r, a.width, height)
+	default:
+		err = damaged("unknown transparency")
 	}
-	le.PutUint32(head[4:], uint32(total))
-	body[0] = bytes.NewReader(head)
-	return io.MultiReader(append(body, s.part(f.bits.offset, f.bits.size))...)
+	return err
 }
 
-func (f *webpFile) bitsHead() []byte {
-	return binary.LittleEndian.AppendUint32([]byte(f.bits.name), uint32(f.bits.size))
+// next puts the transparency of the next row into its pixels. Where there is
+// none they stay as they are.
+func (a *alphaRows) next(row []byte) error {
+	switch {
+	case a.raw != nil:
+		if _, err := io.ReadFull(a.raw, a.row); err != nil {
+			return err
+		}
+	case a.coded != nil:
+		pixels, err := a.coded.next()
+		if err != nil {
+			return err
+		}
+		for x, p := range pixels {
+			a.row[x] = uint8(p >> 8)
+		}
+	default:
+		return nil
+	}
+	a.unfilter()
+	for x, v := range a.row {
+		row[4*x+3] = v
+	}
+	a.row, a.above, a.first = a.above, a.row, false
+	return nil
 }
 
-// videoRow converts a row; where there is no alpha it is opaque.
-func videoRow(row []byte, img *image.YCbCr, alpha []byte, y int) {
+// unfilter turns differences into values: to the left, above, or both.
+func (a *alphaRows) unfilter() {
+	b, up := a.row, a.above
+	if a.filter == 0 {
+		return
+	}
+	for x := range b {
+		switch {
+		case x == 0 && a.first:
+		case x == 0:
+			b[x] += up[x]
+		case a.first || a.filter == 1:
+			b[x] += b[x-1]
+		case a.filter == 2:
+			b[x] += up[x]
+		default:
+			b[x] += uint8(max(0, min(int(b[x-1])+int(up[x])-int(up[x-1]), 255)))
+		}
+	}
+}
+
+// videoRow converts a row of opaque pixels.
+func videoRow(row []byte, img *image.YCbCr, y int) {
 	for x := range img.Rect.Dx() {
 		ci := img.COffset(x, y)
 		r, g, b := videoRange(float32(img.Y[y*img.YStride+x]), float32(img.Cb[ci]), float32(img.Cr[ci]))
-		a := uint8(0xff)
-		if alpha != nil {
-			a = alpha[x]
-		}
-		put(row[4*x:], byteOf(r), byteOf(g), byteOf(b), a)
+		put(row[4*x:], byteOf(r), byteOf(g), byteOf(b), 0xff)
 	}
 }
