@@ -1,0 +1,372 @@
+package uploads
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"trellis/graph"
+	"trellis/graph/identity"
+)
+
+// Ledger is a replica of the graph that knows of every upload what lists ask
+// for, how much organizations and people have stored, and which blobs nothing
+// leads to. It is safe for concurrent use.
+type Ledger struct {
+	mu      sync.RWMutex
+	now     *book
+	loading *book
+	// reserved is what is about to be stored, by whom it counts for.
+	reserved map[graph.Ref]int64
+}
+
+// book is the state of a ledger.
+type book struct {
+	uploads map[string]*Entry
+	ids     []string // of uploads, in byte order
+	used    map[graph.Ref]int64
+	blobs   map[string]*blob
+	stored  map[string]string // from uploads to their blobs
+	// pictures leads from nodes to the uploads that are their icons and avatars.
+	pictures map[graph.Ref]graph.Ref
+}
+
+// Entry is what the ledger knows of an upload.
+type Entry struct {
+	ID           string
+	Size         int64
+	ContentType  string
+	Organization string
+	Creator      graph.Ref
+	Parent       graph.Ref
+	Pending      bool
+	Due          time.Time // of a pending one
+	Picture      bool
+	Revision     graph.Revision
+}
+
+// blob is what the ledger knows of a blob.
+type blob struct {
+	size      int64
+	refs      int
+	since     time.Time // when it was made, or lost its last reference
+	was       bool      // it had a reference
+	condemned bool
+	revision  graph.Revision
+}
+
+// NewLedger returns an empty ledger, to be given to graph.New as a replica.
+func NewLedger() *Ledger {
+	return &Ledger{now: newBook(), reserved: map[graph.Ref]int64{}}
+}
+
+func newBook() *book {
+	return &book{uploads: map[string]*Entry{}, used: map[graph.Ref]int64{}, blobs: map[string]*blob{}, pictures: map[graph.Ref]graph.Ref{}, stored: map[string]string{}}
+}
+
+// Begin starts a load.
+func (l *Ledger) Begin() { l.loading = newBook() }
+
+// Node takes a node of the load.
+func (l *Ledger) Node(n *graph.Node) { l.loading.node(n) }
+
+// Edge takes an edge of the load.
+func (l *Ledger) Edge(e *graph.Edge) { l.loading.edge(e, 1, time.Time{}) }
+
+// Ready shows what was loaded.
+func (l *Ledger) Ready(graph.Info) {
+	slices.Sort(l.loading.ids)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now, l.loading = l.loading, nil
+}
+
+// Apply takes changes.
+func (l *Ledger) Apply(changes []graph.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range changes {
+		ch := &changes[i]
+		for _, e := range ch.Entries {
+			switch {
+			case e.Node != nil && e.Node.After != nil:
+				l.now.node(e.Node.After)
+			case e.Node != nil && e.Node.Before != nil:
+				l.now.remove(e.Node.Before.Ref)
+			case e.Edge != nil && e.Edge.Before == nil && e.Edge.After != nil:
+				l.now.edge(e.Edge.After, 1, ch.Time)
+			case e.Edge != nil && e.Edge.Before != nil && e.Edge.After == nil:
+				l.now.edge(e.Edge.Before, -1, ch.Time)
+			}
+		}
+	}
+}
+
+func (b *book) node(n *graph.Node) {
+	switch n.Ref.Type {
+	case identity.Upload:
+		u := b.uploads[n.Ref.ID]
+		if u == nil {
+			u = &Entry{}
+			b.uploads[n.Ref.ID] = u
+			b.list(n.Ref.ID)
+		} else {
+			b.count(u, -1)
+		}
+		*u = entryOf(n)
+		b.count(u, 1)
+	case identity.Blob:
+		x := b.blobs[n.Ref.ID]
+		if x == nil {
+			x = &blob{since: n.Created}
+			b.blobs[n.Ref.ID] = x
+		}
+		x.size, x.condemned, x.revision = n.Props.Int(identity.PropSize), n.Props.Bool(propCondemned), n.Revision
+	}
+}
+
+func entryOf(n *graph.Node) Entry {
+	e := Entry{
+		ID: n.Ref.ID, Size: n.Props.Int(identity.PropSize), ContentType: n.Props.String(identity.PropContentType), Organization: n.Props.String("organization"),
+		Pending: n.Props.String(identity.PropState) == identity.StatePending, Picture: n.Props.Bool(identity.PropPicture), Revision: n.Revision,
+	}
+	// What cannot be read counts for nobody.
+	e.Creator, _ = graph.ParseRef(n.Props.String(identity.PropCreator))
+	e.Parent, _ = graph.ParseRef(n.Props.String(identity.PropOwner))
+	if ms := n.Props.Int(identity.PropDue); ms != 0 {
+		e.Due = time.UnixMilli(ms).UTC()
+	}
+	return e
+}
+
+// list keeps ids in order. They are made by time, so nearly all come last.
+func (b *book) list(id string) {
+	if n := len(b.ids); n == 0 || b.ids[n-1] < id {
+		b.ids = append(b.ids, id)
+		return
+	}
+	if at, found := slices.BinarySearch(b.ids, id); !found {
+		b.ids = slices.Insert(b.ids, at, id)
+	}
+}
+
+// count adds the upload to what its organization and its creator have, or takes it off.
+func (b *book) count(u *Entry, sign int64) {
+	for _, r := range accounts(u.Organization, u.Creator) {
+		if b.used[r] += sign * u.Size; b.used[r] == 0 {
+			delete(b.used, r)
+		}
+	}
+}
+
+// accounts are those in whose quota an upload counts.
+func accounts(org string, creator graph.Ref) []graph.Ref {
+	if org == "" {
+		return []graph.Ref{creator}
+	}
+	return []graph.Ref{{Type: identity.Organization, ID: org}, creator}
+}
+
+func (b *book) remove(r graph.Ref) {
+	switch r.Type {
+	case identity.Upload:
+		u := b.uploads[r.ID]
+		if u == nil {
+			return
+		}
+		b.count(u, -1)
+		delete(b.uploads, r.ID)
+		if at, found := slices.BinarySearch(b.ids, r.ID); found {
+			b.ids = slices.Delete(b.ids, at, at+1)
+		}
+	case identity.Blob:
+		delete(b.blobs, r.ID)
+	}
+}
+
+func (b *book) edge(e *graph.Edge, sign int, at time.Time) {
+	if e.Kind == identity.HasPicture && sign > 0 {
+		b.pictures[e.From] = e.To
+	} else if e.Kind == identity.HasPicture && b.pictures[e.From] == e.To {
+		delete(b.pictures, e.From)
+	}
+	if e.Kind != identity.StoredAs {
+		return
+	}
+	if e.From.Type == identity.Upload && sign > 0 {
+		b.stored[e.From.ID] = e.To.ID
+	} else if e.From.Type == identity.Upload {
+		delete(b.stored, e.From.ID)
+	}
+	if x := b.blobs[e.To.ID]; x != nil {
+		if x.refs += sign; sign < 0 && x.refs == 0 {
+			x.since = at
+		}
+		x.was = true
+	}
+}
+
+// Get returns what is known of an upload, and the blob that holds its bytes.
+func (l *Ledger) Get(id string) (e Entry, blob string, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	u := l.now.uploads[id]
+	if u == nil {
+		return Entry{}, "", false
+	}
+	return *u, l.now.stored[id], true
+}
+
+// PictureOf returns the upload that is the icon or avatar of a node, zero if none is.
+func (l *Ledger) PictureOf(r graph.Ref) graph.Ref {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.now.pictures[r]
+}
+
+// Filter narrows a list of uploads down; what is zero lets everything pass.
+type Filter struct {
+	ContentType  string // or "image/*"
+	Organization string
+	Creator      graph.Ref
+	Parent       graph.Ref
+	Pending      *bool
+}
+
+// Match tells whether the upload passes.
+func (f *Filter) Match(e *Entry) bool {
+	if f.ContentType != "" {
+		prefix, group := strings.CutSuffix(f.ContentType, "*")
+		if group && !strings.HasPrefix(e.ContentType, prefix) || !group && e.ContentType != f.ContentType {
+			return false
+		}
+	}
+	return (f.Organization == "" || e.Organization == f.Organization) && (f.Creator.IsZero() || e.Creator == f.Creator) &&
+		(f.Parent.IsZero() || e.Parent == f.Parent) && (f.Pending == nil || e.Pending == *f.Pending)
+}
+
+// Find calls yield with the ids of uploads that pass the filter and come after
+// the id, in byte order, until it returns false. Nothing can be changed meanwhile.
+func (l *Ledger) Find(f Filter, after string, yield func(id string) bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	at, found := slices.BinarySearch(l.now.ids, after)
+	if found {
+		at++
+	}
+	for _, id := range l.now.ids[at:] {
+		if f.Match(l.now.uploads[id]) && !yield(id) {
+			return
+		}
+	}
+}
+
+// Used returns how many bytes count for an organization, or for who sent them.
+func (l *Ledger) Used(account graph.Ref) int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.now.used[account]
+}
+
+// reserve sets bytes aside for the accounts, unless one of them would have more
+// than its limit; 0 is no limit. What is reserved is to be given back when the
+// upload is written, or will not be.
+func (l *Ledger) reserve(accounts []graph.Ref, limits []int64, size int64) (free func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, r := range accounts {
+		used := l.now.used[r] + l.reserved[r]
+		if limits[i] > 0 && used+size > limits[i] {
+			return nil, &QuotaError{Account: r, Limit: limits[i], Used: used, Size: size}
+		}
+	}
+	for _, r := range accounts {
+		l.reserved[r] += size
+	}
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, r := range accounts {
+			if l.reserved[r] -= size; l.reserved[r] == 0 {
+				delete(l.reserved, r)
+			}
+		}
+	}), nil
+}
+
+// loose lists the blobs that nothing leads to: those that were led to once, those
+// that were made before the time, and those that are condemned. Oldest first.
+func (l *Ledger) loose(before time.Time) []string {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var out []string
+	for id, x := range l.now.blobs {
+		if x.refs == 0 && (x.was || x.condemned || x.since.Before(before)) {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int {
+		return cmp.Or(l.now.blobs[a].since.Compare(l.now.blobs[b].since), cmp.Compare(a, b))
+	})
+	return out
+}
+
+// overdue lists the pending uploads that should have been complete before the time.
+func (l *Ledger) overdue(before time.Time) (out []Entry) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, u := range l.now.uploads {
+		if u.Pending && u.Due.Before(before) {
+			out = append(out, *u)
+		}
+	}
+	return out
+}
+
+// stored lists the blobs that something leads to and that were made before the time.
+func (l *Ledger) stored(before time.Time) map[string]bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := map[string]bool{}
+	for id, x := range l.now.blobs {
+		if x.refs > 0 && x.since.Before(before) {
+			out[id] = false
+		}
+	}
+	return out
+}
+
+// Totals are what the ledger counts, for metrics.
+type Totals struct {
+	Uploads, Pending, Blobs, Loose int
+	Bytes                          int64 // of blobs: what is stored
+}
+
+// Totals counts everything.
+func (l *Ledger) Totals() (t Totals) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	t.Uploads, t.Blobs = len(l.now.uploads), len(l.now.blobs)
+	for _, u := range l.now.uploads {
+		if u.Pending {
+			t.Pending++
+		}
+	}
+	for _, x := range l.now.blobs {
+		t.Bytes += x.size
+		if x.refs == 0 {
+			t.Loose++
+		}
+	}
+	return t
+}
+
+// needs tells whether something leads to the blob.
+func (l *Ledger) needs(blob string) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	x := l.now.blobs[blob]
+	return x != nil && x.refs > 0
+}
