@@ -137,7 +137,7 @@ func (c *compiler) newUpload(m *Mutation, s *state) error {
 	}
 	props := f.props()
 	props[PropOwner], props[PropCreator] = parent.String(), c.caller.Subject.String()
-	if org := c.tenant(parent, p.node); org != "" {
+	if org := tenant(parent, c.above); org != "" {
 		props["organization"] = org
 	}
 	s.made, s.parents = true, []graph.Ref{parent}
@@ -198,33 +198,32 @@ func holdsUploads(t graph.Type) bool {
 	return !Known(t) || shapeOf(t) != nil
 }
 
-// tenant returns the organization that a node is or belongs to, "" if none.
-func (c *compiler) tenant(r graph.Ref, n *graph.Node) string {
-	if r.Type == Organization {
-		return r.ID
-	}
-	if n != nil && n.Props.String("organization") != "" {
-		return n.Props.String("organization")
-	}
-	if Known(r.Type) {
-		return ""
-	}
+// tenant returns the id of the organization that a node is or is below, the
+// nearest if of several; "" if none.
+func tenant(r graph.Ref, parents func(graph.Ref) []graph.Ref) string {
 	seen := map[graph.Ref]bool{}
 	for next := []graph.Ref{r}; len(next) > 0; next = next[1:] {
-		if seen[next[0]] {
-			continue
-		}
-		seen[next[0]] = true
 		if next[0].Type == Organization {
 			return next[0].ID
 		}
-		if s, ok := c.made(next[0]); ok {
-			next = append(next, s.parents...)
-		} else {
-			next = append(next, c.auth.Parents(next[0])...)
+		if !seen[next[0]] {
+			seen[next[0]] = true
+			next = append(next, parents(next[0])...)
 		}
 	}
 	return ""
+}
+
+// Tenant returns the id of the organization in whose quota an upload at the node
+// counts; "" if in none.
+func (s *Service) Tenant(r graph.Ref) string { return tenant(r, s.authority().Parents) }
+
+// above returns the parents of a node, as the mutations so far leave them.
+func (c *compiler) above(r graph.Ref) []graph.Ref {
+	if s, ok := c.made(r); ok {
+		return s.parents
+	}
+	return c.auth.Parents(r)
 }
 
 // PictureField returns the field in which nodes of the type keep their picture,
