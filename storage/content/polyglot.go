@@ -188,7 +188,7 @@ func lower(c byte) byte {
 // JPEG may have, five are lost.
 func runsAsScript(found string, head []byte) error {
 	opening := []string{"/*", "//", "=\"", "='", "=`"}
-	begin := 0
+	var begin int
 	switch found {
 	case GIF:
 		begin, opening = 6, []string{"/*", "//", "\"", "'", "`"}

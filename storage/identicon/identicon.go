@@ -22,7 +22,7 @@ func Make(kind, id string, size int) *image.NRGBA {
 	near := palette[(n+len(palette)+d.roll(7)-3)%len(palette)]
 	ink := inks{
 		main:   palette[n],
-		accent: mix(near, white, 0.15+0.25*float64(d.roll(2))),
+		accent: mix(near, white, 0.1+0.2*float64(d.roll(2))),
 		pale:   mix(palette[n], white, 0.86),
 	}
 	c := newCanvas(min(max(size, MinSize), MaxSize))

@@ -30,9 +30,13 @@ func user(c *canvas, d *dice, ink inks) {
 		c.circle(centre, size)
 	}
 	c.fill(outer)
-	if shape > 1 {
+	switch shape {
+	case 2:
 		c.circle(centre, size*0.55)
-		c.fill([]color.NRGBA{ink.pale, inner}[shape-2])
+		c.fill(ink.pale)
+	case 3:
+		c.circle(centre, size*0.55)
+		c.fill(inner)
 	}
 }
 
