@@ -106,6 +106,10 @@ func (s *Service) keep(ctx context.Context, f *inspected, file *identity.File, w
 		}
 		file.Blob, file.BlobAt = b.Ref, b.Revision
 		out, err := write()
+		if err == nil {
+			s.vitals.note(func(h *Health) { h.Stored++ })
+			return out, nil
+		}
 		var e *graph.Error
 		if given := errors.As(err, &e) && e.Kind == graph.Stale && e.Ref == b.Ref; !given || try == maxTries {
 			return out, err

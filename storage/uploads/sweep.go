@@ -49,11 +49,13 @@ func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	next := s.Now().Add(s.Grace)
+	s.look(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			s.look(ctx)
 		case <-s.kick:
 		}
 		sweep := s.Discard
@@ -180,6 +182,7 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 			return done, err
 		}
 	}
+	defer func() { s.vitals.note(func(h *Health) { h.Last = done }) }()
 	for id, there := range stored {
 		if there {
 			continue

@@ -80,6 +80,7 @@ type Service struct {
 	maker    *thumbnail.Maker
 
 	making flights
+	vitals vitals
 	kick   chan struct{}
 	swept  sync.Mutex  // held by a sweep
 	owned  atomic.Bool // the objects are known to be those of this graph
@@ -182,6 +183,18 @@ type inspected struct {
 // inspect looks at a file, and makes its thumbnail. The error is a
 // *content.Refusal if it cannot be kept.
 func (s *Service) inspect(ctx context.Context, f *storage.Spooled, claimed string) (*inspected, error) {
+	in, err := s.examine(ctx, f, claimed)
+	var refusal *content.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		s.vitals.note(func(h *Health) { h.Refused[refusal.Kind]++ })
+	case err == nil && in.fault != "" && in.Width > 0:
+		s.vitals.note(func(h *Health) { h.Pictureless++ })
+	}
+	return in, err
+}
+
+func (s *Service) examine(ctx context.Context, f *storage.Spooled, claimed string) (*inspected, error) {
 	info, err := content.Inspect(ctx, f, f.Size, claimed)
 	if err != nil {
 		return nil, err

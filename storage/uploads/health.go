@@ -1,0 +1,68 @@
+package uploads
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"trellis/storage/content"
+)
+
+// Health is how things stand.
+type Health struct {
+	// Err is what came of the last look at where bytes are kept; nil if it
+	// answered, or was not looked at yet.
+	Err error
+	// Silent is since when it does not answer; zero if it does.
+	Silent time.Time
+	// Stored and Refused count what this process took in, and what it refused, by kind.
+	Stored  int64
+	Refused map[content.Kind]int64
+	// Pictureless counts files that were stored although no thumbnail could be made of them.
+	Pictureless int64
+	Last        Swept // what the last whole sweep found
+}
+
+// vitals is what Health is made of.
+type vitals struct {
+	mu sync.Mutex
+	Health
+}
+
+// Health tells how things stand.
+func (s *Service) Health() Health {
+	s.vitals.mu.Lock()
+	defer s.vitals.mu.Unlock()
+	h := s.vitals.Health
+	h.Refused = map[content.Kind]int64{}
+	for k, n := range s.vitals.Refused {
+		h.Refused[k] = n
+	}
+	return h
+}
+
+func (v *vitals) note(change func(*Health)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.Refused == nil {
+		v.Refused = map[content.Kind]int64{}
+	}
+	change(&v.Health)
+}
+
+// pingTime limits one look at where bytes are kept.
+const pingTime = 10 * time.Second
+
+// look finds out whether the place for bytes answers.
+func (s *Service) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	err := s.blobs.Ping(ctx)
+	s.vitals.note(func(h *Health) {
+		if h.Err = err; err == nil {
+			h.Silent = time.Time{}
+		} else if h.Silent.IsZero() {
+			h.Silent = s.Now()
+		}
+	})
+}
