@@ -176,6 +176,7 @@ type blockReader struct {
 	err  error
 }
 
+// ReadByte reads the next byte of any block.
 func (b *blockReader) ReadByte() (byte, error) {
 	if b.err == nil && b.left == 0 {
 		n, err := b.r.ReadByte()

@@ -88,8 +88,8 @@ func gifHeader(w, h int) []byte {
 	return []byte{'G', 'I', 'F', '8', '9', 'a', byte(w), byte(w >> 8), byte(h), byte(h >> 8), 0x80, 0, 0, 0, 0, 0, 255, 255, 255}
 }
 
-// vp8l is a stream of one colour: no pixel takes a bit.
-func vp8l(w, h int) []byte {
+// flatVP8L is a stream of one colour: no pixel takes a bit.
+func flatVP8L(w, h int) []byte {
 	size := uint32(w-1) | uint32(h-1)<<14
 	b := binary.LittleEndian.AppendUint32([]byte{0x2f}, size)
 	// No transform, cache, groups; five times a code of one symbol of one bit.
@@ -148,15 +148,15 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		"gif of no size":           {gf, gifHeader(0, 0), broken},
 		"gif, frame too large":     {gf, append(gifHeader(10, 10), 0x2c, 0, 0, 0, 0, 11, 0, 10, 0, 0, 2), broken},
 		"gif without a frame":      {gf, append(gifHeader(10, 10), 0x3b), broken},
-		"webp 60,000":              {wp, riff(vp8x(0, 60000, 60000), vp8l(100, 100)), broken},
-		"webp 60,000, animated":    {wp, riff(vp8x(2, 60000, 60000), anim, anmf(0, 0, 9, 9, vp8l(9, 9))), many},
-		"lossless 16,384":          {wp, riff(vp8l(16384, 16384)), many},
+		"webp 60,000":              {wp, riff(vp8x(0, 60000, 60000), flatVP8L(100, 100)), broken},
+		"webp 60,000, animated":    {wp, riff(vp8x(2, 60000, 60000), anim, anmf(0, 0, 9, 9, flatVP8L(9, 9))), many},
+		"lossless 16,384":          {wp, riff(flatVP8L(16384, 16384)), many},
 		"lossy 16,383":             {wp, riff(vp8(16383, 16383)), many},
 		"lossy of no size":         {wp, riff(vp8(0, 5)), broken},
 		"lossy, 64 MP missing":     {wp, riff(vp8(8000, 8000)), broken},
-		"frame outside":            {wp, riff(vp8x(2, 100, 100), anim, anmf(96, 0, 9, 9, vp8l(9, 9))), broken},
-		"frame of another size":    {wp, riff(vp8x(2, 100, 100), anim, anmf(0, 0, 8, 8, vp8l(9, 9))), broken},
-		"frames in frames":         {wp, riff(vp8x(2, 100, 100), anim, anmf(0, 0, 9, 9, anmf(0, 0, 9, 9, vp8l(9, 9)))), broken},
+		"frame outside":            {wp, riff(vp8x(2, 100, 100), anim, anmf(96, 0, 9, 9, flatVP8L(9, 9))), broken},
+		"frame of another size":    {wp, riff(vp8x(2, 100, 100), anim, anmf(0, 0, 8, 8, flatVP8L(9, 9))), broken},
+		"frames in frames":         {wp, riff(vp8x(2, 100, 100), anim, anmf(0, 0, 9, 9, anmf(0, 0, 9, 9, flatVP8L(9, 9)))), broken},
 		"webp without a picture":   {wp, riff(vp8x(0, 100, 100)), broken},
 		"nothing, png":             {pic, nil, broken},
 		"nothing, jpeg":            {jpg, nil, broken},
@@ -184,19 +184,12 @@ func TestLargeButHonest(t *testing.T) {
 		contentType string
 		data        []byte
 	}{
-		"png of 16 bits": {"image/png", pngOf(t, ihdr(4000, 8000, 16, 6, 1), nothing(300<<20))},
-		"gif":            {"image/gif", encodeGIF(t, &gif.GIF{Image: []*image.Paletted{g}, Delay: []int{0}})},
-		"jpeg":           {"image/jpeg", flatJPEG(0xc0, 8000, 8000, 0x22, 0x11, 0x11)},
-		"webp":           {"image/webp", riff(vp8l(16000, 4000))},
+		"gif":  {"image/gif", encodeGIF(t, &gif.GIF{Image: []*image.Paletted{g}, Delay: []int{0}})},
+		"jpeg": {"image/jpeg", flatJPEG(0xc0, 8000, 8000, 0x22, 0x11, 0x11)},
+		"webp": {"image/webp", riff(flatVP8L(16000, 4000))},
 	} {
 		m := thumbnail.New(thumbnail.Limits{})
 		p, err := m.Make(t.Context(), bytes.NewReader(c.data), c.contentType, 256)
-		if name == "png of 16 bits" { // one row too many
-			if !errors.Is(err, thumbnail.ErrDamaged) {
-				t.Errorf("%s: %v", name, err)
-			}
-			continue
-		}
 		if err != nil || max(p[0].Width, p[0].Height) != 256 {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -242,7 +235,7 @@ func TestTruncatedFilesAreRefused(t *testing.T) {
 func TestTextIsNotInflated(t *testing.T) {
 	var bomb bytes.Buffer
 	z := zlib.NewWriter(&bomb)
-	if _, err := io.Copy(z, nothing(64<<20)); err != nil {
+	if _, err := io.Copy(z, nothing(8<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
@@ -293,7 +286,7 @@ func TestTimeIsLimited(t *testing.T) {
 		"jpeg of filling":       {"image/jpeg", &endless{head: []byte{0xff, 0xd8}, again: []byte{0xff}}},
 		"jpeg of scans":         {"image/jpeg", &endless{head: append(jpegHeader(0xc2, 2000, 2000, 0x11), make([]byte, 8000)...), again: scan}},
 		"gif of extensions":     {"image/gif", &endless{head: gifHeader(100, 100), again: []byte{0x21, 0xfe, 1, 'x', 0}}},
-		"webp of chunks": {"image/webp", &endless{head: append(append([]byte("RIFF\xf0\xff\xff\xffWEBP"), vp8x(8, 9, 9)...), vp8l(9, 9)...),
+		"webp of chunks": {"image/webp", &endless{head: append(append([]byte("RIFF\xf0\xff\xff\xffWEBP"), vp8x(8, 9, 9)...), flatVP8L(9, 9)...),
 			again: riffChunk("junk", []byte("xx"))}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,7 +316,7 @@ func (b *blocked) Read(p []byte) (int, error) {
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	m := thumbnail.New(thumbnail.Limits{Workers: 1})
-	first := &blocked{ReadSeeker: bytes.NewReader(encodePNG(t, photo(500, 500, 1))), entered: make(chan struct{}), release: make(chan struct{})}
+	first := &blocked{ReadSeeker: bytes.NewReader(encodePNG(t, photo(250, 250, 1))), entered: make(chan struct{}), release: make(chan struct{})}
 	done := make(chan error)
 	go func() {
 		_, err := m.Make(context.Background(), first, "image/png", 64)

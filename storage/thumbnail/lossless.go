@@ -134,9 +134,9 @@ type entropy struct {
 
 func newEntropy(b *bitReader, width, height int, main bool) (*entropy, error) {
 	e := &entropy{b: b, width: width, height: height}
-	cacheBits := 0
 	if b.read(1) == 1 {
-		if cacheBits = int(b.read(4)); cacheBits < 1 || cacheBits > 11 {
+		cacheBits := int(b.read(4))
+		if cacheBits < 1 || cacheBits > 11 {
 			return nil, b.or(damaged("an impossible cache"))
 		}
 		e.cache, e.cacheShift = make([]uint32, 1<<cacheBits), 32-cacheBits

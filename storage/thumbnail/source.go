@@ -122,7 +122,7 @@ func classify(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: it ends too early", ErrDamaged)
 	}
-	return fmt.Errorf("%w: %s", ErrDamaged, err)
+	return damaged(err.Error())
 }
 
 // damaged is the error of a file that breaks the rules of its format.
