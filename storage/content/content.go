@@ -116,7 +116,7 @@ func Canonical(header string) string {
 		return ""
 	case "image/jpg", "image/pjpeg":
 		return JPEG
-	case "image/x-png":
+	case "image/x-png", "image/apng":
 		return PNG
 	case "image/svg":
 		return SVG
@@ -135,7 +135,8 @@ func Claimable(header string) bool {
 
 // Inspect reads a file of that many bytes and tells what it is. claimed is the
 // Content-Type it came with, which may say nothing. The error is a *Refusal, or
-// the reader's or the context's.
+// the reader's or the context's. The file is read twice, from its beginning to
+// its end, in pieces of 64 KB.
 func Inspect(ctx context.Context, r io.ReaderAt, size int64, claimed string) (Info, error) {
 	if size <= 0 {
 		return Info{}, refuse(NotAllowed, "the file is empty")

@@ -97,6 +97,7 @@ var activeSVGs = []string{
 	`<image href="data:text/html;base64,eA=="/>`,
 	`<image src="x.png"/>`,
 	`<feImage href="https://example.com/x.png"/>`,
+	`<g xmlns:xlink="http://www.inkscape.org/namespaces/inkscape"><a xlink:href="javascript:alert(1)"/></g>`,
 	`<g xml:base="https://example.com/"><use href="#a"/></g>`,
 	`<g xmlns:xl="http://www.w3.org/1999/xlink"><a xl:href="javascript:alert(1)"/></g>`,
 	`<set attributeName="href" to="javascript:alert(1)"/>`,
@@ -121,6 +122,7 @@ var activeSVGs = []string{
 	`<style>a{background:-webkit-image-set("x.png" 1x)}</style>`,
 	`<style>a{width:expression(alert(1))}</style>`,
 	`<style>a{width:exp/**/ression(alert(1))}</style>`,
+	`<style>a{filter:progid:DXImageTransform.Microsoft.AlphaImageLoader(src='x.png')}</style>`,
 	`<style>a{-moz-binding:url(#x)}</style>`,
 	`<style>a{behavior:url(#x)}</style>`,
 	`<style>a{scroll-behavior:smooth;behavior :x}</style>`,
@@ -235,7 +237,7 @@ func TestLargeSVGsAreRefused(t *testing.T) {
 	}
 	var patterns strings.Builder
 	for i := range 12 {
-		fmt.Fprintf(&patterns, `<pattern id="g%d">%s</pattern>`, i, strings.Repeat(fmt.Sprintf(`<rect style="fill:url(#g%d)"/>`, i+1), 10))
+		fmt.Fprintf(&patterns, `<pattern id="g%d">%s</pattern>`, i, strings.Repeat(fmt.Sprintf(`<rect style="fill:Url(#g%d)"/>`, i+1), 10))
 	}
 	var chain strings.Builder
 	for i := range 20_000 {
@@ -254,4 +256,20 @@ func TestLargeSVGsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refused(t, svgOf(inside), content.TooLarge) })
 	}
 	accepted(t, svgOf(`<path d="`+strings.Repeat("M0 0", 100_000)+`"/>`), content.Info{Type: content.SVG})
+}
+
+// What would take minutes or gigabytes if anything in it were looked at again
+// and again is looked at in a moment.
+func TestLongSVGsTakeTimeByTheirLength(t *testing.T) {
+	for name, inside := range map[string]string{
+		"addresses":  `<path values="` + strings.Repeat("url(#", 400_000) + `"/>`,
+		"comments":   `<style>` + strings.Repeat("/*@", 600_000) + `</style>`,
+		"styles":     strings.Repeat(`<style>`+strings.Repeat("a@:", 100)+`</style>`, 5000),
+		"namespaces": strings.Repeat(strings.Repeat(`<g xmlns:a="b" xmlns:b="c">`, 100)+strings.Repeat("</g>", 100), 400),
+		"uses":       `<g id="a"/>` + strings.Repeat(`<use id="a" href="#a"/>`, 40_000),
+		"data":       strings.Repeat("<![CDATA[a]]>", 150_000),
+		"pictures":   strings.Repeat(`<image href="`+dataURI+`"/>`, 10_000),
+	} {
+		t.Run(name, func(t *testing.T) { accepted(t, svgOf(inside), content.Info{Type: content.SVG}) })
+	}
 }

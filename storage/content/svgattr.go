@@ -59,10 +59,13 @@ func (f *svgFile) value(of xml.Name, name, value string) error {
 	case name == "attributeName":
 		return animated(value)
 	}
+	if err := checkValue(name, value); err != nil {
+		return err
+	}
 	for _, id := range urls(value) {
 		f.refs.to(id)
 	}
-	return checkValue(name, value)
+	return nil
 }
 
 func checkValue(name, value string) error {

@@ -19,6 +19,7 @@ var badWords = []struct{ text, name string }{
 	{"image-set(", "an external reference"},
 	{"image(", "an external reference"},
 	{"cross-fade(", "an external reference"},
+	{"progid:", "a filter of Internet Explorer"},
 	{"src(", "an external reference"},
 }
 
@@ -69,15 +70,16 @@ func uncomment(s string) string {
 
 // urls returns the parts of the file that a style refers to.
 func urls(s string) (ids []string) {
-	for {
-		_, after, found := strings.Cut(s, "url(")
-		if !found {
-			return ids
+	const url = "url("
+	for i := 0; i+len(url) <= len(s); i++ {
+		if !strings.EqualFold(s[i:i+len(url)], url) {
+			continue
 		}
-		inside, rest, _ := strings.Cut(after, ")")
+		inside, _, _ := strings.Cut(s[i+len(url):], ")")
+		i += len(inside) // nothing is looked at twice
 		if id, ok := strings.CutPrefix(strings.Trim(inside, " \t\r\n\"'"), "#"); ok {
 			ids = append(ids, id)
 		}
-		s = rest
 	}
+	return ids
 }
