@@ -16,6 +16,7 @@ import (
 // kinds are what the codes of S3 mean. What is not listed is told by the status.
 var kinds = map[string]error{
 	"NoSuchKey":                    storage.ErrNotFound,
+	"NotFound":                     storage.ErrNotFound, // a HEAD has no more to say
 	"InvalidRange":                 storage.ErrRange,
 	"BadDigest":                    storage.ErrMismatch,
 	"XAmzContentSHA256Mismatch":    storage.ErrMismatch,
@@ -97,8 +98,6 @@ func (c *call) answer(err smithy.APIError, status int) (kind error, text string)
 		return kind, text
 	}
 	switch {
-	case status == http.StatusNotFound:
-		return storage.ErrNotFound, text
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		return storage.ErrRange, text
 	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:

@@ -32,7 +32,7 @@ func (s *Store) Put(ctx context.Context, key storage.Key, r io.ReadSeeker, o sto
 		return err
 	}
 	defer c.end()
-	body, err := newUpload(r, o, c.end)
+	body, err := newUpload(c, r, o, c.end)
 	if err != nil {
 		return fmt.Errorf("s3storage: put %q: %w", key, err)
 	}
@@ -105,10 +105,10 @@ func (s *Store) Open(ctx context.Context, key storage.Key, part storage.Range) (
 	c.end()
 	unhook := context.AfterFunc(s.life, cancel)
 	b := &body{ReadCloser: out.Body, call: c, end: func() { unhook(); cancel() }}
-	r, ok := opened(key, part, out, b)
-	if !ok {
+	r, err := opened(key, part, out, b)
+	if err != nil {
 		b.Close()
-		return nil, fmt.Errorf("%w: open %q: the service does not say which part it sends", storage.ErrUnavailable, key)
+		return nil, fmt.Errorf("%w: open %q", err, key)
 	}
 	return r, nil
 }
@@ -129,7 +129,8 @@ func header(part storage.Range) *string {
 }
 
 // opened reads what an answer says of itself.
-func opened(key storage.Key, part storage.Range, out *s3.GetObjectOutput, b *body) (*storage.Reader, bool) {
+func opened(key storage.Key, part storage.Range, out *s3.GetObjectOutput, b *body) (*storage.Reader, error) {
+	unclear := fmt.Errorf("%w: the service does not say what it sends", storage.ErrUnavailable)
 	r := &storage.Reader{
 		Info: storage.Info{
 			Key: key, Size: aws.ToInt64(out.ContentLength), ContentType: aws.ToString(out.ContentType), Modified: aws.ToTime(out.LastModified),
@@ -138,21 +139,24 @@ func opened(key storage.Key, part storage.Range, out *s3.GetObjectOutput, b *bod
 		Body:   b,
 	}
 	if out.ContentLength == nil || r.Length < 0 {
-		return nil, false
+		return nil, unclear
 	}
 	if part == (storage.Range{}) {
-		return r, true
+		return r, nil
+	}
+	if r.Length == 0 && out.ContentRange == nil {
+		return nil, storage.ErrRange // some services take any part of nothing for all of it
 	}
 	var last int64
 	if _, err := fmt.Sscanf(aws.ToString(out.ContentRange), "bytes %d-%d/%d", &r.Offset, &last, &r.Size); err != nil || last-r.Offset+1 != r.Length {
-		return nil, false
+		return nil, unclear
 	}
 	// The last bytes can be asked for, but not the first of them alone.
 	if part.Length > 0 && part.Length < r.Length {
 		r.Length = part.Length
 		b.rest = &io.LimitedReader{R: b.ReadCloser, N: r.Length}
 	}
-	return r, true
+	return r, nil
 }
 
 // body is that of an answer, with errors of the package.
@@ -164,6 +168,9 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (n int, err error) {
+	if err := b.call.caller.Err(); err != nil {
+		return 0, b.call.fault(err)
+	}
 	if b.rest != nil {
 		n, err = b.rest.Read(p)
 	} else {
@@ -206,9 +213,6 @@ func (s *Store) Stat(ctx context.Context, key storage.Key) (storage.Info, error)
 	}, nil
 }
 
-// pageSize is how many objects S3 lists or deletes by one request.
-const pageSize = 1000
-
 // Delete removes objects.
 func (s *Store) Delete(ctx context.Context, keys ...storage.Key) error {
 	for _, key := range keys {
@@ -217,7 +221,7 @@ func (s *Store) Delete(ctx context.Context, keys ...storage.Key) error {
 		}
 	}
 	for len(keys) > 0 {
-		n := min(len(keys), pageSize)
+		n := min(len(keys), s.page)
 		if err := s.deletePage(ctx, keys[:n]); err != nil {
 			return err
 		}
@@ -272,7 +276,7 @@ func (s *Store) List(ctx context.Context, prefix string, after storage.Key, limi
 		}
 		out, err := s.client.ListObjectsV2(c, &s3.ListObjectsV2Input{
 			Bucket: &s.o.Bucket, Prefix: aws.String(s.o.Prefix + prefix), StartAfter: start,
-			MaxKeys: aws.Int32(int32(min(limit-len(found), pageSize))),
+			MaxKeys: aws.Int32(int32(min(limit-len(found), s.page))),
 		})
 		err = c.fault(err)
 		c.end()

@@ -34,6 +34,8 @@ type Store struct {
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 
+	// page is how many objects are listed or deleted by one request.
+	page int
 	// prepared tells that the bucket is there; preparing is held by who looks.
 	prepared  atomic.Bool
 	preparing chan struct{}
@@ -62,7 +64,7 @@ func Open(o Options) (*Store, error) {
 	if o.Region == "" {
 		return nil, errors.New("s3storage: no region is named, neither in the address (region=…) nor in AWS_REGION")
 	}
-	s := &Store{o: o, creds: creds, transport: newTransport(o.Stall), preparing: make(chan struct{}, 1)}
+	s := &Store{o: o, creds: creds, transport: newTransport(o.Stall), page: 1000, preparing: make(chan struct{}, 1)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.client = s3.New(s.clientOptions())
 	return s, nil

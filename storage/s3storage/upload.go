@@ -2,6 +2,7 @@ package s3storage
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 // back until the hash is right: a service never gets the whole of what is not
 // what was announced, whether or not it looks at checksums. It can be rewound.
 type upload struct {
+	ctx    context.Context // the call's: nothing is sent whole after its end
 	src    io.ReadSeeker
 	start  int64 // where in src the object begins
 	object storage.Object
@@ -26,16 +28,23 @@ type upload struct {
 	err    error // what is wrong with src, for good
 }
 
-func newUpload(src io.ReadSeeker, o storage.Object, abort func()) (*upload, error) {
+func newUpload(ctx context.Context, src io.ReadSeeker, o storage.Object, abort func()) (*upload, error) {
 	start, err := src.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{src: src, start: start, object: o, abort: abort, hash: sha256.New()}
-	if o.Size == 0 {
-		return u, u.finish()
+	end, err := src.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
 	}
-	return u, nil
+	if end-start != o.Size {
+		return nil, fmt.Errorf("%w: there are %d bytes, not %d", storage.ErrMismatch, end-start, o.Size)
+	}
+	u := &upload{ctx: ctx, src: src, start: start, object: o, abort: abort, hash: sha256.New()}
+	if err := u.rewind(); err != nil || o.Size > 0 {
+		return u, err
+	}
+	return u, u.finish()
 }
 
 func (u *upload) Read(p []byte) (n int, err error) {
@@ -44,6 +53,8 @@ func (u *upload) Read(p []byte) (n int, err error) {
 		return 0, u.err
 	case u.pos >= u.object.Size:
 		return 0, io.EOF
+	case u.ctx.Err() != nil:
+		return 0, u.ctx.Err()
 	case u.pos != u.hashed:
 		err = u.rewind()
 	}
@@ -52,8 +63,10 @@ func (u *upload) Read(p []byte) (n int, err error) {
 		n, err = u.read(p)
 	}
 	if err != nil {
-		u.err = err
-		u.abort()
+		if u.ctx.Err() == nil {
+			u.err = err
+			u.abort()
+		}
 		return 0, err
 	}
 	return n, nil
@@ -78,6 +91,9 @@ func (u *upload) read(p []byte) (int, error) {
 	u.pos += int64(n)
 	u.hashed = u.pos
 	if u.pos == u.object.Size {
+		if err := u.ctx.Err(); err != nil { // it ended while the last piece was read
+			return 0, err
+		}
 		return n, u.finish()
 	}
 	if errors.Is(err, io.EOF) {
