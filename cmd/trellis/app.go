@@ -98,7 +98,8 @@ Try it:  trellis serve --demo`,
 	root.AddCommand(
 		a.serveCommand(), a.setupCommand(), a.configCommand(), a.exportCommand(), a.importCommand(),
 		a.checkCommand(), a.explainCommand(), a.whoCanCommand(), a.canCommand(),
-		a.applyCommand(), a.manifestCommand(), a.loadCommand(), a.auditCommand(), a.healthCommand(), a.versionCommand(),
+		a.applyCommand(), a.manifestCommand(), a.loadCommand(), a.uploadCommand(), a.uploadsCommand(), a.iconCommand(),
+		a.auditCommand(), a.healthCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -69,6 +69,7 @@ func New(base, token, agent string) (*Client, error) {
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	slow := t.Clone()
 	slow.ResponseHeaderTimeout = 0
+	slow.ExpectContinueTimeout = time.Second
 	return &Client{
 		base: u, token: token, http: &http.Client{Transport: t, CheckRedirect: stay}, slow: &http.Client{Transport: slow, CheckRedirect: stay},
 		agent: agent, patience: 30 * time.Second,
@@ -246,22 +247,9 @@ func (c *Client) answer(resp *http.Response, out any) error {
 // it ends with io.EOF only if the whole answer came. The caller closes it.
 func (c *Client) Open(ctx context.Context, path string, query url.Values, accept string) (body io.ReadCloser, err error) {
 	err = c.repeat(ctx, func() error {
-		req, err := c.request(ctx, http.MethodGet, path, query, nil, "")
+		resp, err := c.open(ctx, path, query, accept)
 		if err != nil {
 			return err
-		}
-		req.Header.Set("Accept", accept)
-		resp, err := c.do(c.slow, req)
-		if err != nil {
-			return err
-		}
-		if resp.StatusCode >= 300 {
-			defer resp.Body.Close()
-			b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-			if err != nil {
-				return fmt.Errorf("%w: %w", errBroken, err)
-			}
-			return readProblem(resp, b)
 		}
 		if got, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";"); got != accept {
 			resp.Body.Close()
@@ -271,6 +259,28 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values, accept
 		return nil
 	})
 	return body, err
+}
+
+// open asks once, and leaves the answer to be read unless it is an error.
+func (c *Client) open(ctx context.Context, path string, query url.Values, accept string) (*http.Response, error) {
+	req, err := c.request(ctx, http.MethodGet, path, query, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", accept)
+	resp, err := c.do(c.slow, req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errBroken, err)
+		}
+		return nil, readProblem(resp, b)
+	}
+	return resp, nil
 }
 
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, body []byte, key string) (*http.Response, error) {
