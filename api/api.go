@@ -30,6 +30,7 @@ import (
 	"trellis/graph/identity"
 	"trellis/graph/manifest"
 	"trellis/graph/permission"
+	"trellis/storage/uploads"
 )
 
 // Deps are what the API works with; all of them are required, but for those
@@ -44,6 +45,8 @@ type Deps struct {
 	// Keys must be a replica of Graph, as must Index, Catalog and Blueprints.
 	Keys    *auth.Keys
 	Secrets *auth.Secrets
+	// Uploads takes in and finds files; its ledger must be a replica of Graph.
+	Uploads *uploads.Service
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 	// Log takes failures and, if asked for, a line per request; slog.Default() if nil.
@@ -90,6 +93,13 @@ type Options struct {
 	MaxManifestBody int64
 	// Timeout limits a request, streams apart; 30 s if 0.
 	Timeout time.Duration
+	// FileTimeout limits a request that brings or fetches a file; 5 min if 0.
+	FileTimeout time.Duration
+	// Stall is how long such a request waits for the next bytes; 30 s if 0.
+	Stall time.Duration
+	// Files limits how many files come in at once; 64 if 0. Others wait for a
+	// while, and then get 503.
+	Files int
 	// StaleAfter is how long the store may be silent before answers say so; 5 s if 0.
 	StaleAfter time.Duration
 	// Heartbeat is how often an idle stream of changes says that it lives; 15 s if 0.
@@ -134,6 +144,10 @@ type server struct {
 	told      *memo[asked, facts]
 	// searching holds one entry for each search that is being made.
 	searching chan struct{}
+	// arriving holds one entry for each file that comes in.
+	arriving chan struct{}
+	// defaults holds pictures of nodes that have none.
+	defaults *memo[defaultKey, []byte]
 	// verifying keeps two callers from reading the whole audit log at once.
 	verifying sync.Mutex
 	token     atomic.Pointer[revisionToken]
@@ -168,6 +182,9 @@ func newServer(d Deps, o Options) (*server, error) {
 	orElse(&o.MaxBatchBody, 16<<20)
 	orElse(&o.MaxManifestBody, 32<<20)
 	orElse(&o.Timeout, 30*time.Second)
+	orElse(&o.FileTimeout, 5*time.Minute)
+	orElse(&o.Stall, 30*time.Second)
+	orElse(&o.Files, 64)
 	orElse(&o.StaleAfter, 5*time.Second)
 	orElse(&o.Heartbeat, 15*time.Second)
 	orElse(&o.IdempotencyTTL, 24*time.Hour)
@@ -177,7 +194,7 @@ func newServer(d Deps, o Options) (*server, error) {
 		return nil, errors.New("api: an audit log needs a sink")
 	}
 	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), told: newMemo[asked, facts](8192),
-		searching: make(chan struct{}, o.Searches)}
+		searching: make(chan struct{}, o.Searches), arriving: make(chan struct{}, o.Files), defaults: newMemo[defaultKey, []byte](1024)}
 	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
 	s.manifests = manifest.New(d.Graph, d.Identity, func() identity.Authority { return Authority(d.Index.View()) })
 	var err error
@@ -188,6 +205,9 @@ func newServer(d Deps, o Options) (*server, error) {
 		if err := d.Registry.Register(&auditCollector{sources, d.Now}); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.Registry.Register(&filesCollector{d.Uploads}); err != nil {
+		return nil, err
 	}
 	s.rows = table()
 	s.openapi, s.types, err = describe(s.rows, o.Version)

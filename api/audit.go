@@ -78,7 +78,7 @@ func (c *call) record(status, size int) *Problem {
 	address, agentName := c.origin()
 	r := &audit.Request{
 		Actor: c.who(), Key: c.caller.Key, Method: c.method(), Route: c.rt.path, Status: int64(status), Latency: time.Since(c.start).Microseconds(),
-		BytesIn: int64(len(c.body)), BytesOut: int64(size), RequestID: c.id, Address: address, Agent: agentName,
+		BytesIn: c.came(), BytesOut: int64(size), RequestID: c.id, Address: address, Agent: agentName,
 	}
 	c.share(r.Latency)
 	c.collect(audit.Note, r)

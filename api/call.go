@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,14 +26,17 @@ type call struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
-	start  time.Time
-	id     string // of the request
-	caller auth.Principal
-	now    time.Time
-	view   *permission.View
-	query  map[string]string
-	values map[string][]string // of parameters that may come more than once
-	body   []byte
+	start   time.Time
+	id      string // of the request
+	caller  auth.Principal
+	now     time.Time
+	view    *permission.View
+	query   map[string]string
+	values  map[string][]string // of parameters that may come more than once
+	body    []byte
+	file    fileBody
+	coming  *patient // the body, where it is read bit by bit
+	closers []func() // what is to be done when the request is over
 
 	// ref is the node that the path names, org the organization above it,
 	// and named the words of the path, so that an answer about a hidden node
@@ -230,16 +234,16 @@ func what(rev graph.Revision) string {
 
 // unchanged answers 304 if the caller has this revision already.
 func (c *call) unchanged(rev graph.Revision) bool {
-	c.w.Header().Set("ETag", etag(rev))
+	return c.sameTag(strconv.FormatInt(int64(rev), 10))
+}
+
+// sameTag answers 304 if the caller has what the tag names.
+func (c *call) sameTag(tag string) bool {
+	c.w.Header().Set("ETag", `"`+tag+`"`)
 	tags, all, ok := entityTags(strings.ReplaceAll(c.r.Header.Get("If-None-Match"), "W/", ""))
-	if !ok {
+	if !ok || !all && !slices.Contains(tags, tag) {
 		return false
 	}
-	for _, t := range tags {
-		all = all || `"`+t+`"` == etag(rev)
-	}
-	if all {
-		c.w.WriteHeader(http.StatusNotModified)
-	}
-	return all
+	c.w.WriteHeader(http.StatusNotModified)
+	return true
 }

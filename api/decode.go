@@ -22,6 +22,9 @@ import (
 // readBody reads the whole body into c.body. A body that is larger than the
 // limit, or of another type than JSON, is refused.
 func (c *call) readBody() error {
+	if c.rt.in.file {
+		return c.readFile()
+	}
 	ct := c.r.Header.Get("Content-Type")
 	if !isJSON(ct, c.rt.in.patch) && (ct != "" || c.r.ContentLength != 0) {
 		return problem(http.StatusUnsupportedMediaType, "media-type", "send application/json")

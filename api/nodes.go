@@ -320,6 +320,11 @@ func (c *call) apply(m identity.Mutation) (graph.Revision, *graph.Change, error)
 		out, err := c.Identity.Apply(c.ctx(), c.actor(), []identity.Mutation{m}, o)
 		return out.Revision, out.Change, err
 	})
+	return rev, ch, bodyFields(err)
+}
+
+// bodyFields makes what points into the data of a mutation point into the body.
+func bodyFields(err error) error {
 	var e *graph.Error
 	if errors.As(err, &e) {
 		e.Fields = slices.Clone(e.Fields)
@@ -327,7 +332,7 @@ func (c *call) apply(m identity.Mutation) (graph.Revision, *graph.Change, error)
 			e.Fields[i].Pointer = strings.TrimPrefix(e.Fields[i].Pointer, "/data")
 		}
 	}
-	return rev, ch, err
+	return err
 }
 
 // after finds a node, and its parents if it was made, in a change.

@@ -8,12 +8,14 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"trellis/audit"
 	"trellis/graph"
 	"trellis/graph/identity"
+	"trellis/storage/content"
 )
 
 // nodeSchema and nodeList stand, in the table, for a node of a type and for a
@@ -66,7 +68,7 @@ type describer struct {
 
 func (d *describer) operation(r *route) *huma.Operation {
 	op := &huma.Operation{
-		OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, Description: r.doc, Tags: []string{r.tag},
+		OperationID: r.id, Method: r.method, Path: strings.ReplaceAll(r.path, "...}", "}"), Summary: r.summary, Description: r.doc, Tags: []string{r.tag},
 		Responses: map[string]*huma.Response{}, Extensions: map[string]any{},
 	}
 	switch {
@@ -84,7 +86,13 @@ func (d *describer) operation(r *route) *huma.Operation {
 		if r.in.patch {
 			content["application/merge-patch+json"] = content["application/json"]
 		}
+		if r.in.file {
+			content = fileContent(r)
+		}
 		op.RequestBody = &huma.RequestBody{Required: !r.in.optional, Content: content}
+	}
+	if r.sends {
+		op.RequestBody = &huma.RequestBody{Required: true, Content: anyBytes()}
 	}
 	status := r.status
 	if status == 0 {
@@ -110,9 +118,17 @@ func (d *describer) operation(r *route) *huma.Operation {
 			}
 		}
 	}
+	if r.binary {
+		ok.Content = anyBytes()
+	}
 	op.Responses[strconv.Itoa(status)] = ok
 	for code, text := range r.answers {
 		op.Responses[strconv.Itoa(code)] = &huma.Response{Description: text, Content: ok.Content}
+		if code == http.StatusTemporaryRedirect {
+			op.Responses[strconv.Itoa(code)] = &huma.Response{Description: text, Headers: map[string]*huma.Param{
+				"Location": {Description: "The address, which needs no credential", Required: true, Schema: &huma.Schema{Type: huma.TypeString}},
+			}}
+		}
 	}
 	op.Responses["default"] = &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
 		"application/problem+json": {Schema: d.types.Schema(reflect.TypeFor[Problem](), true, "")},
@@ -150,6 +166,8 @@ var elements = map[string]string{
 	"team":   "The id or the slug of the team",
 	"type":   "A registered resource type",
 	"set":    "The name of a set: NAME, or ORGANIZATION/NAME; percent-encoded",
+	"upload": "The id of the upload",
+	"key":    "The key, as the signed address has it",
 	"member": "The member, as type:id; percent-encoded",
 
 	"project":         "The id or the slug of the project",
@@ -163,7 +181,29 @@ var elements = map[string]string{
 	"blueprint":       "The id or the slug of the blueprint",
 }
 
+func binary() *huma.Schema { return &huma.Schema{Type: huma.TypeString, Format: "binary"} }
+
+func anyBytes() map[string]*huma.MediaType {
+	return map[string]*huma.MediaType{"*/*": {Schema: binary()}}
+}
+
+// fileContent describes a body that is a file, or a form with one.
+func fileContent(r *route) map[string]*huma.MediaType {
+	form := &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: map[string]*huma.Schema{"file": binary()}}
+	for i := range r.query {
+		form.Properties[r.query[i].name] = &huma.Schema{Type: huma.TypeString}
+	}
+	out := map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}
+	for _, t := range content.Types() {
+		out[t] = &huma.MediaType{Schema: binary()}
+	}
+	return out
+}
+
 func (d *describer) input(b body) *huma.Schema {
+	if b.file {
+		return nil
+	}
 	if b.value != nil {
 		return d.types.Schema(reflect.TypeOf(b.value), true, "")
 	}

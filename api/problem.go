@@ -68,6 +68,17 @@ var titles = map[string]string{
 	"future-revision":       "The revision has not happened",
 	"idempotency-mismatch":  "The idempotency key was used for another request",
 	"idempotency-forgotten": "The answer to this idempotency key is no longer kept",
+	"file-type":             "Files of this kind are not kept",
+	"file-mismatch":         "The file is not what it was said to be",
+	"file-polyglot":         "The file is something else besides",
+	"file-damaged":          "The file is damaged",
+	"file-dimensions":       "The picture is too large",
+	"file-active":           "The drawing does something",
+	"quota":                 "There is no room left",
+	"not-arrived":           "The file is not there yet",
+	"no-thumbnail":          "There is no thumbnail",
+	"range":                 "The range is outside of the file",
+	"bytes-missing":         "The bytes of the file are missing",
 	"unavailable":           "The service cannot answer now",
 	"audit-full":            "It cannot be recorded now",
 	"timeout":               "The request took too long",
@@ -105,6 +116,9 @@ func (c *call) problem(err error) *Problem {
 	}
 	if errors.Is(err, auth.ErrNoCredential) || errors.Is(err, auth.ErrCredential) {
 		return unauthenticated(err)
+	}
+	if p := fileProblem(err); p != nil {
+		return p
 	}
 	var e *graph.Error
 	if !errors.As(err, &e) {

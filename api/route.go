@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -51,6 +52,12 @@ type route struct {
 	big bool
 	// huge allows the body of a set of manifests.
 	huge bool
+	// files: a file comes or goes, for which there is more time.
+	files bool
+	// binary: the answer is no JSON.
+	binary bool
+	// sends: the body is a file that the handler reads itself.
+	sends bool
 	// stream: the answer has no time limit.
 	stream bool
 	// unrecorded: the audit log says nothing of requests to it.
@@ -98,16 +105,27 @@ type body struct {
 	// withID: the id may (or, with needID, must) be given.
 	withID, needID bool
 	optional       bool
+	// file: the body is a file, or a form with one.
+	file bool
 }
 
 // homed tells whether the path says where the node belongs.
 func (b body) homed() bool { return b.node == identity.Team || identity.Catalogued(b.node) }
 
-func (b body) none() bool { return b.value == nil && b.node == "" }
+func (b body) none() bool { return b.value == nil && b.node == "" && !b.file }
 
-var element = regexp.MustCompile(`\{(\w+)\}`)
+// element is one of a path, {name}, or the rest of it, {name...}.
+var element = regexp.MustCompile(`\{(\w+)(\.\.\.)?\}`)
 
-func (r *route) ginPath() string { return element.ReplaceAllString(r.path, ":$1") }
+func (r *route) ginPath() string {
+	return element.ReplaceAllStringFunc(r.path, func(e string) string {
+		if name, rest := strings.CutSuffix(strings.Trim(e, "{}"), "..."); rest {
+			return "*" + name
+		} else {
+			return ":" + name
+		}
+	})
+}
 
 // guarded tells whether the row says who may call it.
 func (r *route) guarded() bool {
@@ -126,7 +144,7 @@ const prefix = "/api/v1"
 // table is the route table.
 func table() []route {
 	var rows []route
-	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), blueprintRoutes(), changeRoutes(), auditRoutes(), manifestRoutes(), trashRoutes()} {
+	for _, area := range [][]route{accessRoutes(), nodeRoutes(), catalogRoutes(), memberRoutes(), grantRoutes(), keyRoutes(), blueprintRoutes(), changeRoutes(), auditRoutes(), manifestRoutes(), trashRoutes(), uploadRoutes(), pictureRoutes(), blobRoutes()} {
 		for _, r := range area {
 			r.path = prefix + r.path
 			rows = append(rows, r)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,10 +37,15 @@ func (s *server) serve(rt *route) gin.HandlerFunc {
 			// Only connections that are gone already refuse this.
 			_ = http.NewResponseController(g.Writer).SetWriteDeadline(time.Time{})
 		} else if !rt.stream && !rt.quick {
-			ctx, cancel := context.WithTimeout(c.r.Context(), s.o.Timeout)
+			limit := s.o.Timeout
+			if rt.files || rt.in.file {
+				limit = s.o.FileTimeout
+			}
+			ctx, cancel := context.WithTimeout(c.r.Context(), limit)
 			defer cancel()
 			c.r = c.r.WithContext(ctx)
 		}
+		defer c.close()
 		err := c.run()
 		if err != nil {
 			c.fail(err)
@@ -72,6 +78,15 @@ func (c *call) begin() {
 	}
 	if st := c.Graph.State(); st.Ready {
 		h[headerRevision] = c.tokenFor(st.Store, c.view.Revision())
+	}
+}
+
+// atEnd has do called when the request is over, last things first.
+func (c *call) atEnd(do func()) { c.closers = append(c.closers, do) }
+
+func (c *call) close() {
+	for _, do := range slices.Backward(c.closers) {
+		do()
 	}
 }
 

@@ -58,6 +58,7 @@ func ready(c *call) error {
 	if c.Audit != nil {
 		h.Checks["audit"] = c.auditHealth(c.now)
 	}
+	h.Checks["files"] = c.filesHealth(c.now)
 	return c.json(status, h)
 }
 

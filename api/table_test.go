@@ -29,7 +29,8 @@ func TestEveryRouteSaysWhoMayCall(t *testing.T) {
 			t.Errorf("%s %s has no operation id of its own: %q", r.Method, r.Path, r.ID)
 		}
 		ids[r.ID] = true
-		if r.Public && strings.HasPrefix(r.Path, "/api/") {
+		// Addresses below /blobs/ are signed: whoever has one may use it until it expires.
+		if r.Public && strings.HasPrefix(r.Path, "/api/") && r.Path != v1+"/blobs/{key...}" {
 			t.Errorf("%s %s is public", r.Method, r.Path)
 		}
 		if r.Method == http.MethodPost && !r.Writes && !strings.Contains(r.Path, "/access/") {
@@ -74,7 +75,7 @@ func TestOpenAPIIsTheGoldenFile(t *testing.T) {
 		t.Errorf("openapi %s", doc.OpenAPI)
 	}
 	for _, r := range api.Routes() {
-		if doc.Paths[r.Path][strings.ToLower(r.Method)].OperationID != r.ID {
+		if doc.Paths[strings.Replace(r.Path, "...}", "}", 1)][strings.ToLower(r.Method)].OperationID != r.ID {
 			t.Errorf("%s %s is not in the document", r.Method, r.Path)
 		}
 	}

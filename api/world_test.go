@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,10 @@ import (
 	"trellis/graph/identity"
 	"trellis/graph/permission"
 	"trellis/graph/sqlitegraph"
+	"trellis/storage"
+	"trellis/storage/filestorage"
+	"trellis/storage/thumbnail"
+	"trellis/storage/uploads"
 )
 
 const bootstrapKey = "bootstrap-key-of-the-tests-0123456789"
@@ -37,6 +42,9 @@ type world struct {
 	catalog *catalog.Index
 	keys    *auth.Keys
 	id      *identity.Service
+	uploads *uploads.Service
+	files   string // the directory of their bytes
+	vars    map[string]string
 	handler http.Handler
 	server  *httptest.Server
 	client  *http.Client
@@ -66,7 +74,7 @@ func worldOn(t testing.TB, store graph.Store, o api.Options) *world {
 
 func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *world {
 	t.Helper()
-	w := &world{t: t, store: store, logs: &bytes.Buffer{}, tokens: map[string]string{"root": bootstrapKey}, clock: time.Now}
+	w := &world{t: t, store: store, logs: &bytes.Buffer{}, tokens: map[string]string{"root": bootstrapKey}, vars: map[string]string{}, files: t.TempDir(), clock: time.Now}
 	now := func() time.Time { return w.clock() }
 	log := slog.New(slog.NewTextHandler(w.logs, nil))
 	w.log, w.auditing = log, a
@@ -75,8 +83,8 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	w.keys, err = auth.NewKeys(secrets, bootstrapKey, now)
 	must(t, err)
 	w.index, w.catalog = permission.New(), catalog.New()
-	blueprints := catalog.NewBlueprints()
-	w.graph = graph.New(store, graph.Options{Poll: 20 * time.Millisecond, Log: log}, w.index, w.catalog, blueprints, w.keys)
+	blueprints, ledger := catalog.NewBlueprints(), uploads.NewLedger()
+	w.graph = graph.New(store, graph.Options{Poll: 20 * time.Millisecond, Log: log}, w.index, w.catalog, blueprints, w.keys, ledger)
 	w.id = identity.New(w.graph, func() identity.Authority { return api.Authority(w.index.View()) }, identity.Options{Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Sealer: secrets, Rules: []identity.Rule{blueprints}})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -86,6 +94,14 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	_, err = w.graph.Write(ctx, graph.Batch{Actor: graph.Root, Steps: auth.BootstrapSteps(identity.RoleAdmin)})
 	must(t, err)
 	d := api.Deps{Graph: w.graph, Index: w.index, Catalog: w.catalog, Blueprints: blueprints, Identity: w.id, Keys: w.keys, Secrets: secrets, Now: now, Log: log, Prepared: func() bool { return !w.unprepared.Load() }}
+	blobs, err := filestorage.Open(w.files, filestorage.Options{Now: now})
+	must(t, err)
+	arriving := t.TempDir()
+	spool, err := storage.NewSpool(arriving)
+	must(t, err)
+	w.uploads = uploads.New(uploads.Parts{Graph: w.graph, Identity: w.id, Ledger: ledger, Blobs: blobs, Spool: spool, Maker: thumbnail.New(thumbnail.Limits{})},
+		uploads.Options{Now: now, Log: log, OrganizationQuota: 10 << 20, CreatorQuota: 20 << 20})
+	d.Uploads = w.uploads
 	closeAudit := func() {}
 	if a != nil {
 		a.secrets = secrets
@@ -99,7 +115,12 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	}
 	w.restart()
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }))
-	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if r.Response.StatusCode == http.StatusTemporaryRedirect {
+			return http.ErrUseLastResponse // tests look at addresses of files
+		}
+		return nil
+	}}
 	t.Cleanup(func() {
 		w.client.CloseIdleConnections()
 		w.server.CloseClientConnections()
@@ -107,6 +128,11 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 		closeAudit()
 		w.graph.Close()
 		must(t, store.Close())
+		must(t, blobs.Close())
+		left, err := os.ReadDir(arriving)
+		if must(t, err); len(left) > 0 {
+			t.Errorf("%v was left where files arrive", left)
+		}
 		if t.Failed() {
 			t.Log(w.logs.String())
 		}

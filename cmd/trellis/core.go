@@ -17,6 +17,7 @@ import (
 	"trellis/graph/catalog"
 	"trellis/graph/identity"
 	"trellis/graph/permission"
+	"trellis/storage/uploads"
 )
 
 // core is the service without its HTTP face.
@@ -29,6 +30,7 @@ type core struct {
 	keys       *auth.Keys
 	secrets    *auth.Secrets
 	ids        *identity.Service
+	ledger     *uploads.Ledger
 	log        *slog.Logger
 	// prepared is set when the server has done what prepare does.
 	prepared atomic.Bool
@@ -39,7 +41,7 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &core{index: permission.New(), catalog: catalog.New(), blueprints: catalog.NewBlueprints(), log: log}
+	k := &core{index: permission.New(), catalog: catalog.New(), blueprints: catalog.NewBlueprints(), ledger: uploads.NewLedger(), log: log}
 	if k.secrets, err = auth.NewSecrets(secret); err != nil {
 		return nil, err
 	}
@@ -49,7 +51,7 @@ func openCore(c *config.Config, log *slog.Logger) (*core, error) {
 	if k.store, err = openStore(c); err != nil {
 		return nil, err
 	}
-	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.catalog, k.blueprints, k.keys)
+	k.graph = graph.New(k.store, graph.Options{Log: log}, k.index, k.catalog, k.blueprints, k.keys, k.ledger)
 	rules := k.rules()
 	rules.Trash = c.Trash
 	k.ids = identity.New(k.graph, k.authority, rules)

@@ -22,6 +22,7 @@ import (
 	"trellis/audit"
 	"trellis/cmd/trellis/config"
 	"trellis/graph"
+	"trellis/storage/uploads"
 )
 
 // maxHeader limits the head of a request, in bytes.
@@ -69,6 +70,7 @@ func (a *app) announceKey(_ context.Context, s *server, token string) error {
 type server struct {
 	*core
 	audit *auditing
+	files *uploads.Service
 	cfg   *config.Config
 	http  *http.Server
 	url   string
@@ -99,6 +101,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 			return
 		}
 		background.Go(func() { s.upkeep(ctx, upkeepEvery) })
+		background.Go(func() { s.files.Run(ctx) })
 	}()
 	if cfg.Embedded() {
 		// The file is here: whoever connects finds everything in place.
@@ -109,7 +112,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.ln) }()
-	log.Info("listening", "url", s.url, "graph", shown(cfg, "TRELLIS_GRAPH_URL"), "audit", shown(cfg, "TRELLIS_AUDIT_URL"), "version", version())
+	log.Info("listening", "url", s.url, "graph", shown(cfg, "TRELLIS_GRAPH_URL"), "audit", shown(cfg, "TRELLIS_AUDIT_URL"), "files", shown(cfg, "TRELLIS_STORAGE_URL"), "version", version())
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -122,7 +125,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, ready func(context.
 	<-prepared
 	background.Wait()
 	// What the last requests left goes out before the store that changes are read from is closed.
-	err = errors.Join(err, s.audit.Close(), s.Close())
+	err = errors.Join(err, s.audit.Close(), s.files.Blobs().Close(), s.Close())
 	log.Info("stopped")
 	return err
 }
@@ -163,10 +166,15 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 		ln.Close()
 		return nil, errors.Join(err, k.Close())
 	}
+	files, err := k.openFiles(cfg)
+	if err != nil {
+		ln.Close()
+		return nil, errors.Join(err, u.Close(), k.Close())
+	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	handler, err := api.New(api.Deps{
-		Graph: k.graph, Index: k.index, Catalog: k.catalog, Blueprints: k.blueprints, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Prepared: k.prepared.Load, Log: log, Registry: metrics,
+		Graph: k.graph, Index: k.index, Catalog: k.catalog, Blueprints: k.blueprints, Identity: k.ids, Keys: k.keys, Secrets: k.secrets, Uploads: files, Prepared: k.prepared.Load, Log: log, Registry: metrics,
 		Audit: u.log, Sink: u.sink, Changes: u.changes, Anchors: u.anchors,
 	}, api.Options{
 		Version: version(), MaxBody: cfg.MaxBody, MaxBatchBody: cfg.MaxBatchBody, Timeout: cfg.RequestTimeout,
@@ -175,9 +183,9 @@ func (a *app) start(cfg *config.Config, log *slog.Logger) (*server, error) {
 	})
 	if err != nil {
 		ln.Close()
-		return nil, errors.Join(err, u.Close(), k.Close())
+		return nil, errors.Join(err, files.Blobs().Close(), u.Close(), k.Close())
 	}
-	s := &server{core: k, audit: u, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr())}
+	s := &server{core: k, audit: u, files: files, cfg: cfg, ln: ln, url: "http://" + reachable(ln.Addr())}
 	s.draining, s.endStreams = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s.streams(handler), ReadHeaderTimeout: cfg.HeaderTimeout, ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout,

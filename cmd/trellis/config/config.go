@@ -59,6 +59,14 @@ type Config struct {
 	ForwardedHeader string
 	Retention       audit.Retention
 
+	StorageURL string
+	MaxFile    int64
+	// Quotas are in bytes, 0 without limit.
+	OrganizationQuota, UserQuota int64
+	ThumbnailMemory              int64
+	ThumbnailWorkers             int
+	ThumbnailTime                time.Duration
+
 	values []Value
 }
 
@@ -122,7 +130,7 @@ func Load(env Env, names []string, file string) (*Config, error) {
 		if s.Secret {
 			v.Text = mask(v.Text)
 		}
-		if s.Name == graphURL || s.Name == auditURL {
+		if s.Name == graphURL || s.Name == auditURL || s.Name == storageURL {
 			v.Text = maskURL(v.Text)
 		}
 		c.values = append(c.values, v)
@@ -138,7 +146,7 @@ func Load(env Env, names []string, file string) (*Config, error) {
 
 // expand fills in what a default refers to.
 func expand(s string, c *Config, env Env) string {
-	if strings.HasPrefix(s, "$DATA/") || strings.HasPrefix(s, "sqlite:$DATA/") {
+	if _, path, _ := strings.Cut(s, ":"); strings.HasPrefix(s, "$DATA/") || strings.HasPrefix(path, "$DATA/") {
 		return strings.Replace(s, "$DATA", c.Data, 1)
 	}
 	if s == defaultData {

@@ -27,7 +27,7 @@ const defaultData = "${XDG_DATA_HOME:-~/.local/share}/trellis"
 const graphURL = "TRELLIS_GRAPH_URL"
 
 // Settings lists every setting. Those that others refer to come first.
-var Settings = slices.Concat(serverSettings, auditSettings)
+var Settings = slices.Concat(serverSettings, auditSettings, storageSettings)
 
 var serverSettings = []Setting{
 	{Name: ConfigFile, Doc: "A file of settings, one NAME=VALUE a line; lines that start with # are comments. A variable that is set in the environment wins over the file. The flag --config does the same."},
