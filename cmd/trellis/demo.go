@@ -116,5 +116,11 @@ In another terminal:
   curl -s "$TRELLIS_URL/api/v1/organizations/kubernetes-sigs/projects?tag=sig-network&facets=team" -H "Authorization: Bearer $TRELLIS_TOKEN"
   curl -s "$TRELLIS_URL/api/v1/search?q=etcd" -H "Authorization: Bearer $TRELLIS_TOKEN"
 
+8. What does somebody look like who never sent a picture? Let that be the icon of an organization.
+  {{.Trellis}} icon user:member-1501 -o member-1501.webp
+  {{.Trellis}} icon organization:etcd-io member-1501.webp
+  curl -s "$TRELLIS_URL/api/v1/users/member-1501/avatar?size=128" -H "Authorization: Bearer $TRELLIS_TOKEN" -o member-1501.webp
+  curl -s -X PUT $TRELLIS_URL/api/v1/organizations/etcd-io/icon -H "Authorization: Bearer $TRELLIS_TOKEN" -F file=@member-1501.webp
+
 The API is described at {{.URL}}/docs.
 `))

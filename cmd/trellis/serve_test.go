@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -254,10 +255,11 @@ func TestDemoLoadsAndExplainsItself(t *testing.T) {
 	if !eventuallyIn(time.Minute, described) { // with the race detector it takes its time
 		t.Fatalf("%s\n%s", &out, &errs)
 	}
-	// What it says to try is tried.
+	// What it says to try is tried, where it may leave files.
+	t.Chdir(t.TempDir())
 	var s testServer
-	tried := 0
-	for _, line := range strings.Split(out.String(), "\n") {
+	tried, curls := 0, 0
+	for _, line := range strings.Split(strings.ReplaceAll(out.String(), "\\\n", ""), "\n") {
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) == 2 && strings.HasPrefix(fields[1], "TRELLIS_URL="):
@@ -270,17 +272,34 @@ func TestDemoLoadsAndExplainsItself(t *testing.T) {
 			if fields[3] == "audit" { // what was done is in the log a second later
 				eventually(func() bool { code, got, e = s.trellis(t, "", fields[3:]...); return got != "none\n" })
 			}
-			if code == exitError || e != "" || len(got) < 7 {
+			silent := strings.Contains(line, " -o ")
+			if code == exitError || e != "" || len(got) < 7 && !silent {
 				t.Errorf("%s: exit code %d\n%s%s", line, code, got, e)
 			}
+		case strings.HasPrefix(line, "  curl "):
+			curls++
+			s.curl(t, line)
 		}
 	}
-	if tried != 7 {
-		t.Errorf("%d commands were found in\n%s", tried, &out)
+	if tried != 9 || curls != 10 {
+		t.Errorf("%d commands and %d requests were found in\n%s", tried, curls, &out)
 	}
 	cancel()
 	if code := <-done; code != 0 {
 		t.Errorf("ended with %d: %s", code, &errs)
+	}
+}
+
+// curl runs a line with curl as a shell does, which must succeed, if there is one.
+func (s *testServer) curl(t *testing.T, line string) {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		return
+	}
+	c := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "curl -s", "curl -sS --fail-with-body", 1))
+	c.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "TRELLIS_URL="+s.url, "TRELLIS_TOKEN="+s.token)
+	if got, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", line, err, got)
 	}
 }
 
