@@ -24,7 +24,7 @@ var camera = sync.OnceValue(func() []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range img.Pix {
 		if i%4 != 3 {
-			img.Pix[i] = uint8(max(0, min(255, int(img.Pix[i])+r.IntN(23)-11)))
+			img.Pix[i] = uint8(max(0, min(255, int(img.Pix[i])+r.IntN(39)-19)))
 		}
 	}
 	var b bytes.Buffer
@@ -94,6 +94,28 @@ func BenchmarkThumbnailPNG12MP(b *testing.B) {
 		b.Fatal(err)
 	}
 	benchmarkMake(b, encodePNG(b, imaging.Clone(img)), "image/png")
+}
+
+func BenchmarkThumbnailWebP12MP(b *testing.B) {
+	img, err := jpeg.Decode(bytes.NewReader(camera()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	data, err := thumbnail.Encode(img)
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkMake(b, data, "image/webp")
+}
+
+// BenchmarkPaintJPEG12MP is decoding and the first step of shrinking.
+func BenchmarkPaintJPEG12MP(b *testing.B) {
+	b.SetBytes(int64(len(camera())))
+	for b.Loop() {
+		if _, err := thumbnail.Painted(camera(), "image/jpeg"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

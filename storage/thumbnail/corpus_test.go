@@ -279,6 +279,18 @@ func TestEveryKindOfJPEG(t *testing.T) {
 	samePicture(t, data, "image/jpeg", want)
 }
 
+// TestOtherPicturesInAJPEGAreNotItsOwn: cameras put a small one into EXIF, and
+// phones others behind the end.
+func TestOtherPicturesInAJPEGAreNotItsOwn(t *testing.T) {
+	img := encodeJPEG(t, quarters(64, 64))
+	other := withSegments(encodeJPEG(t, image.NewGray(image.Rect(0, 0, 32, 32))), segment(0xe0, []byte("JFIF\x00\x01\x01")))
+	file := withSegments(img,
+		segment(0xe1, append(append([]byte("Exif\x00\x00"), exif(binary.LittleEndian, 1)...), other...)),
+		segment(0xee, []byte("Adobe\x00d\x00\x00\x00\x00\x01")))
+	file = append(append(file, other...), segment(0xee, []byte("Adobe\x00d\x00\x00\x00\x00\x00"))...)
+	checkCorners(t, decode(t, make1(t, file, "image/jpeg", 64)), corners[:]...)
+}
+
 func TestEveryKindOfPNG(t *testing.T) {
 	names := append(gorootNames(t, "png/testdata/pngsuite/*.png"), gorootNames(t, "png/testdata/[bg]*.png")...)
 	for _, name := range names {

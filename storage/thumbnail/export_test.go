@@ -32,3 +32,17 @@ func Painted(data []byte, contentType string) (*image.NRGBA, error) {
 
 // Orientation is orientation.
 func Orientation(tiff []byte) int { return orientation(tiff) }
+
+// Estimate is how many bytes are set aside for decoding a picture and painting
+// it for thumbnails of 256.
+func Estimate(data []byte, contentType string) (int64, error) {
+	s, err := newSource(context.Background(), bytes.NewReader(data), time.Minute)
+	if err != nil {
+		return 0, err
+	}
+	h, err := readHeader(s, contentType)
+	if err != nil {
+		return 0, err
+	}
+	return h.memory + canvasMemory(h.width, h.height, MaxSize), nil
+}

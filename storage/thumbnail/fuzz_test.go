@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"math/rand/v2"
 	"testing"
@@ -172,6 +173,38 @@ func FuzzPNG(f *testing.F) {
 			return // image/png takes other chunks before the header
 		}
 		checkPNG(t, data)
+	})
+}
+
+// FuzzJPEG compares with image/jpeg, which decodes here too, but is not asked
+// what the header says.
+func FuzzJPEG(f *testing.F) {
+	for _, name := range gorootNames(f, "testdata/*.jpeg") {
+		f.Add(goroot(f, name))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := jpeg.DecodeConfig(bytes.NewReader(data))
+		if err != nil || c.Width > 500 || c.Height > 500 {
+			return
+		}
+		want, wantErr := jpeg.Decode(bytes.NewReader(data))
+		got, err := thumbnail.Painted(data, "image/jpeg")
+		if errors.Is(err, thumbnail.ErrUnsupported) || c.Width*c.Height == 0 {
+			return
+		}
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%v, image/jpeg says %v", err, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		for y := range c.Height {
+			for x := range c.Width {
+				if g, w := got.NRGBAAt(x, y), straight(want, x, y); !near(g, w, 2) {
+					t.Fatalf("pixel %d, %d is %v, image/jpeg says %v", x, y, g, w)
+				}
+			}
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 	"sync"
 )
@@ -16,8 +17,9 @@ type gate struct {
 	workers int
 
 	mu       sync.Mutex
-	used     int64 // by those inside
-	garbage  int64 // left behind by those who went
+	used     int64  // by those inside
+	garbage  int64  // left behind by those who went
+	cycle    uint64 // of the collector, when the last of them went
 	inside   int
 	cleaning bool
 	waiting  []*waiter
@@ -68,6 +70,7 @@ func (g *gate) leave(need int64) {
 	g.inside--
 	g.used -= need
 	g.garbage += need
+	g.cycle = cycles()
 	g.mu.Unlock()
 	g.admit()
 }
@@ -82,7 +85,7 @@ func (g *gate) admit() {
 		if g.used+w.need > g.limit {
 			return
 		}
-		if g.used+g.garbage+w.need > g.limit {
+		if g.used+g.garbage+w.need > g.limit && !g.collected() {
 			g.clean()
 			continue
 		}
@@ -91,6 +94,23 @@ func (g *gate) admit() {
 		g.used += w.need
 		close(w.admitted)
 	}
+}
+
+// collected tells whether the garbage is gone without being asked: a cycle that
+// ended may have begun before it was garbage, the one after that has not.
+func (g *gate) collected() bool {
+	if cycles() < g.cycle+2 {
+		return false
+	}
+	g.garbage = 0
+	return true
+}
+
+// cycles is how many the collector has completed.
+func cycles() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // clean is called with the lock held and lets go of it for the while. Nobody is

@@ -20,11 +20,13 @@ type lossless struct {
 // window is how far back a pixel may refer to another.
 const window = 1 << 20
 
-// losslessMemory is how many bytes reading needs at most: the window, the rows,
-// the tiles of two transforms and of the choice of codes, the codes.
-func losslessMemory(w, h int64) int64 {
+// losslessMemory is how many bytes reading so long a stream needs at most: the
+// window, the rows, the tiles of two transforms and of the choice of codes, the
+// codes.
+func losslessMemory(w, h, size int64) int64 {
 	tiles := ((w + 3) / 4) * ((h + 3) / 4)
-	return 4*min(window, w*h) + 14*tiles + 4*8*w + min(maxGroups, tiles+1)*groupMemory + 64<<10
+	codes := min(maxGroups*groupMemory, (tiles+1)*groupMemory, size*codeGrowth)
+	return 4*min(window, w*h) + 14*tiles + 4*8*w + codes + 64<<10
 }
 
 // newLossless reads what is before the pixels. Where there is a signature, it

@@ -15,6 +15,8 @@ type bitReader struct {
 	bits uint64
 	n    int // how many bits are there
 	err  error
+	// scratch is for the lengths of codes while they are read.
+	scratch [256 + 24 + 2048]uint8
 }
 
 func (b *bitReader) fill() {
@@ -78,7 +80,10 @@ const (
 	maxGroups = 2600
 	// groupMemory is how many bytes one has at most, with what is garbage after
 	// reading it.
-	groupMemory = 5*(8+shortCodes*2+200) + 4*(256+24+2048+3*256+40)
+	groupMemory = 5*700 + 2*(256+24+2048+3*256+40)
+	// codeGrowth is how many bytes of codes a byte of the file makes at most:
+	// the shortest code has four bits.
+	codeGrowth = 1000
 )
 
 func (g *group) read(b *bitReader, cache int) error {
@@ -154,7 +159,7 @@ func (c *code) lengths(b *bitReader, symbols int) ([]uint8, error) {
 			return nil, b.or(damaged("an impossible code"))
 		}
 	}
-	lengths := make([]uint8, 0, symbols)
+	lengths := b.scratch[:0]
 	previous := uint8(8)
 	for ; len(lengths) < symbols && left > 0; left-- {
 		length, times := uint8(c.next(b)), 1
@@ -179,7 +184,8 @@ func (c *code) lengths(b *bitReader, symbols int) ([]uint8, error) {
 			lengths = append(lengths, length)
 		}
 	}
-	return lengths[:symbols], nil
+	clear(b.scratch[len(lengths):])
+	return b.scratch[:symbols], nil
 }
 
 // build makes the code of these lengths, by symbol. It must be complete.

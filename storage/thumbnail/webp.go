@@ -179,13 +179,13 @@ func (f *webpFile) memory() int64 {
 	w, h := int64(f.frame.Dx()), int64(f.frame.Dy())
 	memory := 4*w + rowMemory(f.frame.Dx())
 	if f.bits.name == "VP8L" {
-		return memory + losslessMemory(w, h)
+		return memory + losslessMemory(w, h, f.bits.size)
 	}
 	// The file is read before decoding. Each block of 16 x 16 has four more bytes.
 	blocks := ((w + 15) / 16) * ((h + 15) / 16)
 	memory += f.bits.size + 1<<19 + blocks*(16*16*3/2+4) + w
 	if f.alpha.size > 0 {
-		memory += 2*w + losslessMemory(w, h)
+		memory += 2*w + losslessMemory(w, h, f.alpha.size)
 	}
 	return memory
 }
