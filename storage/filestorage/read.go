@@ -105,6 +105,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
+// Close closes the file.
 func (b *body) Close() error { return b.file.Close() }
 
 // Stat tells what is stored.

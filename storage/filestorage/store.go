@@ -192,7 +192,7 @@ func (s *Store) temp() (*tempFile, error) {
 // discard removes the file if it was not renamed.
 func (f *tempFile) discard() {
 	f.Close()
-	f.root.Remove(f.name)
+	_ = f.root.Remove(f.name) // gone where all went well
 }
 
 // flush puts on the disk what was written, and closes the file.

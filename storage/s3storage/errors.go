@@ -65,7 +65,8 @@ func (c *call) fault(err error) error {
 	if err == nil {
 		return nil
 	}
-	kind, text := storage.ErrUnavailable, ""
+	var text string
+	kind := storage.ErrUnavailable
 	var api smithy.APIError
 	switch {
 	case c.store.life.Err() != nil:
@@ -73,7 +74,7 @@ func (c *call) fault(err error) error {
 	case c.caller.Err() != nil:
 		return fmt.Errorf("s3storage: %s %q: %w", c.what, c.key, c.caller.Err())
 	case errors.As(err, &api):
-		kind, text = c.answer(api, status(err))
+		text, kind = c.answer(api, status(err))
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "no answer in time"
 	default:
@@ -83,7 +84,7 @@ func (c *call) fault(err error) error {
 }
 
 // answer says what an error that the service answered with means.
-func (c *call) answer(err smithy.APIError, status int) (kind error, text string) {
+func (c *call) answer(err smithy.APIError, status int) (text string, kind error) {
 	code := err.ErrorCode()
 	text = code + ": " + err.ErrorMessage()
 	if a, ok := advice[code]; ok {
@@ -92,20 +93,20 @@ func (c *call) answer(err smithy.APIError, status int) (kind error, text string)
 	if code == "NoSuchBucket" && c.store.o.Create {
 		// It was there; the next try makes it anew.
 		c.store.prepared.Store(false)
-		return storage.ErrUnavailable, text
+		return text, storage.ErrUnavailable
 	}
 	if kind, ok := kinds[code]; ok {
-		return kind, text
+		return text, kind
 	}
 	switch {
 	case status == http.StatusRequestedRangeNotSatisfiable:
-		return storage.ErrRange, text
+		return text, storage.ErrRange
 	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:
-		return storage.ErrUnavailable, text
+		return text, storage.ErrUnavailable
 	case status >= 300 && status < 500:
-		return storage.ErrRefused, text
+		return text, storage.ErrRefused
 	}
-	return storage.ErrUnavailable, text
+	return text, storage.ErrUnavailable
 }
 
 // reason is what made a request fail, without its address.

@@ -176,12 +176,13 @@ func (b *body) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = b.ReadCloser.Read(p)
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // as it must be returned, so it comes
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.call.fault(err)
 	}
 	return n, err
 }
 
+// Close ends the request, if it has not ended.
 func (b *body) Close() error {
 	b.end() // before, so that nothing is read only to be thrown away
 	return b.ReadCloser.Close()

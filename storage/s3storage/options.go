@@ -142,7 +142,7 @@ func (o *Options) parameters(rawQuery string) error {
 
 var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	regionName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+	regionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 	kmsKeyName = regexp.MustCompile(`^[A-Za-z0-9:/_-]{1,500}$`)
 )
 

@@ -80,6 +80,7 @@ func TestMistakesInAnAddressAreNamedAndNotRepeated(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("s3://KEY:se%2Fcret@bucket/a/b?region=eu-central-1&endpoint=http://127.0.0.1:1&create=true")
 	f.Add("s3://a:b@c?%")
+	f.Add("s3://bucket?region=00-")
 	f.Add("s3://[::1]/x#")
 	f.Fuzz(func(t *testing.T, address string) {
 		o, err := s3storage.Parse(address)

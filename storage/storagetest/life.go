@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,8 +119,8 @@ func whoReadsGoesOn(r *room) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		got := make([]byte, 1000)
-		if _, err := io.ReadFull(o.Body, got); err != nil {
+		first := make([]byte, 1000)
+		if _, err := io.ReadFull(o.Body, first); err != nil {
 			r.Fatal(err)
 		}
 		if err := meanwhile(); err != nil {
@@ -127,8 +128,8 @@ func whoReadsGoesOn(r *room) {
 		}
 		rest, err := io.ReadAll(o.Body)
 		o.Body.Close()
-		if err != nil || !bytes.Equal(append(got, rest...), b) {
-			r.Errorf("an object that was %s while it was read: %d bytes, %v", name, len(got)+len(rest), err)
+		if err != nil || !bytes.Equal(slices.Concat(first, rest), b) {
+			r.Errorf("an object that was %s while it was read: %d bytes, %v", name, len(first)+len(rest), err)
 		}
 	}
 }

@@ -364,6 +364,7 @@ func (p *pattern) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// Seek moves the place.
 func (p *pattern) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:

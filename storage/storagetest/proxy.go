@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 
 // Accept takes connections, again after Refuse.
 func (p *Proxy) Accept(t testing.TB) {
-	ln, err := net.Listen("tcp", p.Address)
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", p.Address)
 	if err != nil {
 		t.Errorf("proxy: %v", err)
 		return
@@ -111,7 +112,7 @@ func (p *Proxy) cut() {
 
 func (p *Proxy) pass(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
+	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
 	if err != nil {
 		return
 	}

@@ -124,7 +124,7 @@ func Bytes(n int, seed uint64) []byte {
 	b := make([]byte, n)
 	var key [32]byte
 	key[0], key[1], key[2] = byte(seed), byte(seed>>8), byte(seed>>16)
-	rand.NewChaCha8(key).Read(b) // never fails
+	_, _ = rand.NewChaCha8(key).Read(b) // never fails
 	return b
 }
 
