@@ -123,7 +123,11 @@ func TestPolyglotsAreRefused(t *testing.T) {
 func TestMarkersAreFoundEverywhere(t *testing.T) {
 	const size = 200_000
 	for _, text := range []string{"<script>", "<?php ", "__HALT_COMPILER();", "Rar!\x1a\x07"} {
-		for _, at := range []int{0, 1, 64<<10 - 40, 64<<10 - 33, 64<<10 - 9, 64<<10 - 3, 64 << 10, 128<<10 - 70, 128<<10 - 32, 128<<10 - 5, size - 20} {
+		places := []int{0, 1, 128 << 10, size - 20}
+		for i := range 2 * len(text) { // around the end of the first window, 41 bytes being before
+			places = append(places, 64<<10-41-2*len(text)+i+2)
+		}
+		for _, at := range places {
 			data := make([]byte, size)
 			copy(data[at:], text)
 			refused(t, pngWith(t, pngChunk("teSt", data)), content.Polyglot)
@@ -216,6 +220,8 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"GIF with an unknown block":      append(bytes.Clone(gif[:len(gif)-1]), 0x55, 0x3b),
 		"WebP longer than it says":       append(riff(vp8l), "xxxx"...),
 		"WebP shorter than it says":      riff(vp8l)[:30],
+		"WebP with much padding":         append(riff(vp8l), 0, 0, 0),
+		"WebP, picture and animation":    riff(vp8x(2, 13, 9), vp8l),
 		"WebP of no size":                riff(),
 		"WebP with another size":         riff(vp8x(0, 14, 9), vp8l),
 		"WebP with a frame outside":      riff(vp8x(2, 13, 9), anmf(2, 0, 13, 9, vp8l)),
@@ -223,6 +229,8 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"WebP with two pictures":         riff(vp8x(0, 13, 9), vp8l, vp8l),
 		"WebP with a false start code":   riff(riffChunk("VP8 ", make([]byte, 30))),
 		"WebP with unknown chunks":       riff(vp8l, riffChunk("JUNK", nil)),
+		"JPEG with a reserved marker":    jpegWith(t, []byte{0xff, 0x01, 0, 2}),
+		"PDF of half a version":          bytes.Replace(aPDF(), []byte("1.4"), []byte("1.4x"), 1),
 		"PDF of no version":              bytes.Replace(aPDF(), []byte("1.4"), []byte("3.4"), 1),
 		"PDF without end":                bytes.Replace(aPDF(), []byte("%%EOF"), []byte("%%EO."), 1),
 		"PDF that goes on":               append(aPDF(), strings.Repeat("x", 2000)...),
