@@ -48,6 +48,9 @@ func (c *call) readFile() error {
 	media, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	c.file.fields = map[string]string{}
 	if err == nil && media == "multipart/form-data" {
+		if params["boundary"] == "" {
+			return problem(http.StatusBadRequest, "malformed", "the form does not say what is between its parts")
+		}
 		err = c.readForm(multipart.NewReader(c.r.Body, params["boundary"]))
 	} else {
 		c.file.name, c.file.claimed = c.query["filename"], c.r.Header.Get("Content-Type")
@@ -74,35 +77,37 @@ func tooLargeFile(limit int64) error {
 // take spools the file.
 func (c *call) take(r io.Reader) error {
 	f, err := c.Uploads.Spool().Take(c.ctx(), r, c.Uploads.MaxSize)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.Is(err, storage.ErrTooLarge), errors.As(err, &tooLarge):
-		return tooLargeFile(c.Uploads.MaxSize)
-	case errors.Is(err, storage.ErrUnavailable):
+	if errors.Is(err, storage.ErrUnavailable) {
 		return err
-	case c.ctx().Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-		return problem(http.StatusRequestTimeout, "timeout", "the file did not arrive in time")
-	case err != nil:
-		return problem(http.StatusBadRequest, "malformed", "the file could not be read to its end")
+	}
+	if err != nil {
+		return c.cutOff(err)
 	}
 	c.file.bytes = f
 	c.atEnd(func() { _ = f.Close() }) // it has no name, and nothing is to be kept of it
 	return nil
 }
 
+// cutOff says why the body could not be read to its end.
+func (c *call) cutOff(err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, storage.ErrTooLarge), errors.As(err, &tooLarge):
+		return tooLargeFile(c.Uploads.MaxSize)
+	case c.ctx().Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return problem(http.StatusRequestTimeout, "timeout", "the file did not arrive in time")
+	}
+	return problem(http.StatusBadRequest, "malformed", "what was sent could not be read to its end")
+}
+
 func (c *call) readForm(form *multipart.Reader) error {
-	malformed := problem(http.StatusBadRequest, "malformed", "the form could not be read to its end")
 	for range maxFormParts {
 		part, err := form.NextPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // wrapped, it says that the end is missing
 			return nil
 		}
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return tooLargeFile(c.Uploads.MaxSize)
-		}
 		if err != nil {
-			return malformed
+			return c.cutOff(err)
 		}
 		name := part.FormName()
 		// What can be said in the query can be said in the form.
@@ -116,7 +121,7 @@ func (c *call) readForm(form *multipart.Reader) error {
 		case field && c.file.fields[name] == "":
 			b, err := io.ReadAll(io.LimitReader(part, maxFormField+1))
 			if err != nil {
-				return malformed
+				return c.cutOff(err)
 			}
 			if len(b) > maxFormField {
 				return badField("/"+name, "is longer than %d bytes", maxFormField)
