@@ -110,11 +110,24 @@ func (s *Service) keep(ctx context.Context, f *inspected, file *identity.File, w
 			s.vitals.note(func(h *Health) { h.Stored++ })
 			return out, nil
 		}
-		var e *graph.Error
-		if given := errors.As(err, &e) && e.Kind == graph.Stale && e.Ref == b.Ref; !given || try == maxTries {
+		if !givenUp(err, b.Ref) {
 			return out, err
 		}
+		if try == maxTries {
+			return out, errBusy()
+		}
 	}
+}
+
+// givenUp tells whether a write failed because the blob is not what it was, or
+// is not there any more.
+func givenUp(err error, blob graph.Ref) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && (e.Kind == graph.Stale || e.Kind == graph.NotFound) && e.Ref == blob
+}
+
+func errBusy() error {
+	return graph.Errorf(graph.Unavailable, "the same file is sent and deleted by too many at once")
 }
 
 // blobName is the unique name of the blob of some content.
@@ -143,7 +156,7 @@ func (s *Service) blobFor(ctx context.Context, f *inspected) (graph.Node, error)
 			return graph.Node{}, err
 		}
 	}
-	return graph.Node{}, graph.Errorf(graph.Unavailable, "the same file is sent by too many at once")
+	return graph.Node{}, errBusy()
 }
 
 // system writes what the service does on its own account.

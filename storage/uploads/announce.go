@@ -95,7 +95,7 @@ func (s *Service) Complete(ctx context.Context, caller identity.Caller, id strin
 	}
 	f, err := s.arrived(ctx, id, want)
 	if err != nil {
-		return identity.Outcome{}, s.refuse(ctx, &n, err)
+		return s.orComplete(ctx, id, s.refuse(ctx, &n, err))
 	}
 	defer f.Close() //nolint:errcheck // it was read, and has no name
 	in, err := s.inspect(ctx, f, want.ContentType)
@@ -105,13 +105,28 @@ func (s *Service) Complete(ctx context.Context, caller identity.Caller, id strin
 	file := &identity.File{}
 	out, err := s.keep(ctx, in, file, func() (identity.Outcome, error) { return s.identity.Apply(ctx, caller, muts(file), o) })
 	if err != nil {
-		return out, err
+		return s.orComplete(ctx, id, err)
 	}
 	// If this fails, a sweep will find it.
 	if err := s.blobs.Delete(ctx, arriving(id)); err != nil {
 		s.Log.WarnContext(ctx, "what arrived for an upload is stored, but could not be removed yet", "upload", id, "error", err)
 	}
 	return out, nil
+}
+
+// orComplete is what a Complete that failed returns: no error if another one has
+// completed the upload meanwhile.
+func (s *Service) orComplete(ctx context.Context, id string, err error) (identity.Outcome, error) {
+	var e *graph.Error
+	changed := errors.As(err, &e) && e.Ref == ref(id) && (e.Kind == graph.Exists || e.Kind == graph.Stale)
+	if !changed && !errors.Is(err, ErrNotArrived) {
+		return identity.Outcome{}, err
+	}
+	n, failed := s.node(ctx, id)
+	if failed != nil || n.Props.String(identity.PropState) == identity.StatePending {
+		return identity.Outcome{}, err
+	}
+	return identity.Outcome{Revision: n.Revision}, nil
 }
 
 // node reads an upload.

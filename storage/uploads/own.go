@@ -28,7 +28,8 @@ func (s *Service) own(ctx context.Context) error {
 
 // claim looks whose the objects are, and writes that down where nobody has yet.
 // Objects named as another graph's are taken over if nodes of this one stand for
-// them: then it was moved to another store.
+// them: then it was moved to another store. A process whose objects were taken
+// over does not take them back, or both graphs would sweep away what is the other's.
 func (s *Service) claim(ctx context.Context) error {
 	info, err := s.graph.Store().Info(ctx)
 	if err != nil {
@@ -39,12 +40,16 @@ func (s *Service) claim(ctx context.Context) error {
 		return err
 	}
 	if owner != info.Store {
+		s.owned.Store(false)
+		if owner != "" && s.was.Load() {
+			return ErrForeign
+		}
 		if err := s.adopt(ctx, info.Store); err != nil {
-			s.owned.Store(false)
 			return err
 		}
 	}
 	s.owned.Store(true)
+	s.was.Store(true)
 	return nil
 }
 

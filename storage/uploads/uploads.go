@@ -84,6 +84,7 @@ type Service struct {
 	kick   chan struct{}
 	swept  sync.Mutex  // held by a sweep
 	owned  atomic.Bool // the objects are known to be those of this graph
+	was    atomic.Bool // they were known to be once
 }
 
 // Parts are what a Service is made of.
@@ -152,7 +153,7 @@ func arriving(upload string) storage.Key { return storage.Key("arriving/" + uplo
 func Filename(name, extension string) string {
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd || strings.ContainsRune(`<>:"|?*`, r) || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		if r < ' ' || r == 0x7f || r == 0xfffd || strings.ContainsRune(`<>:"|?*`, r) || r >= 0x80 && r < 0xa0 || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
 			return -1
 		}
 		return r
