@@ -32,7 +32,7 @@ type uploadAnswer struct {
 func (u uploadAnswer) row() []string {
 	thumbnail := "yes"
 	if u.NoThumbnail != "" {
-		thumbnail = "no: " + u.NoThumbnail
+		thumbnail = u.NoThumbnail
 	}
 	return []string{u.ID, u.ContentType, strconv.FormatInt(u.Size, 10), u.Filename, thumbnail}
 }

@@ -130,7 +130,7 @@ func (c *Client) Delete(ctx context.Context, path string, query url.Values) erro
 // them came. The caller closes the body.
 func (c *Client) Download(ctx context.Context, path string, query url.Values) (body io.ReadCloser, size int64, err error) {
 	err = c.repeat(ctx, func() error {
-		resp, err := c.open(ctx, path, query, "*/*")
+		resp, err := c.open(ctx, path, query, "*/*") //nolint:bodyclose // the caller does
 		if err == nil {
 			body, size = resp.Body, resp.ContentLength
 		}
