@@ -90,7 +90,8 @@ func (s *Store) place(name string, key storage.Key) error {
 	dir := path.Dir(target)
 	// A Delete may remove the empty directory before the file is in it.
 	for try := 1; ; try++ {
-		if err := s.root.MkdirAll(dir, 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// Being removed meanwhile, one may both be there and not.
+		if err := s.root.MkdirAll(dir, 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		err := s.root.Rename(name, target)

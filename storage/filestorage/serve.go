@@ -62,7 +62,7 @@ func (s *Store) servePut(w http.ResponseWriter, r *http.Request, key storage.Key
 	if err != nil {
 		return err
 	}
-	if r.ContentLength != g.size || r.Header.Get("Content-Type") != g.contentType || r.Header.Get("Content-Encoding") != "" {
+	if r.ContentLength != g.size || r.Header.Get("Content-Type") != g.contentType {
 		return fmt.Errorf("%w: put %q: another length or content type", storage.ErrMismatch, key)
 	}
 	o := storage.Object{Size: g.size, SHA256: g.sha256, ContentType: g.contentType}

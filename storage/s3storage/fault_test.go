@@ -222,7 +222,34 @@ func TestUploadsInParallelAreNotInMemory(t *testing.T) {
 	}
 }
 
-// refusing are settings that a server turns down, each for its reason.
+// TestPutReadsOnce would notice the SDK reading the body for a hash of its own.
+func TestPutReadsOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t, room(t, either(t)))
+	b := storagetest.Bytes(1<<20, 1)
+	r := &counting{Reader: bytes.NewReader(b)}
+	if err := s.Put(t.Context(), "k", r, storagetest.Object(b, "image/png")); err != nil {
+		t.Fatal(err)
+	}
+	if r.read != len(b) {
+		t.Errorf("%d bytes were read of %d", r.read, len(b))
+	}
+}
+
+type counting struct {
+	*bytes.Reader
+	read int
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
+// WriteTo is not there for who would take it for reading.
+func (c *counting) WriteTo(io.Writer) (int64, error) { return 0, errors.ErrUnsupported }
+
 func TestWrongSettingsAreRefusedWithoutTellingSecrets(t *testing.T) {
 	t.Parallel()
 	good := server(t, versity)
