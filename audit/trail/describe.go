@@ -134,8 +134,12 @@ func unshown(n *graph.Node) graph.Props {
 			delete(out, f.Name)
 		}
 	}
-	// The words of its tags are nobody's secret, and told of with the tags.
+	// The words of its tags are nobody's secret, and told of with the tags. Until
+	// when a file may come is said to whoever sends it, and is over when it has.
 	delete(out, identity.PropKeywords)
+	if n.Ref.Type == identity.Upload {
+		delete(out, identity.PropDue)
+	}
 	return out
 }
 

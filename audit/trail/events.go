@@ -26,7 +26,8 @@ import (
 //
 // What another event of the change says already gets no event of its own: the
 // place of a node that the change creates or deletes is told as "parents" of the
-// node; what such a node may do to itself is not told at all; and a node that is
+// node; what such a node may do to itself is not told at all; which upload is the
+// picture of a node is told by its field; and a node that is
 // only touched, so that its revision tells of its edges, gets an event only if
 // the change would otherwise have none.
 //
@@ -83,6 +84,9 @@ func (m *maker) collect(d *Description) {
 func (m *maker) told(d *Description) bool {
 	if d.Edge == nil {
 		return false
+	}
+	if d.Edge.Kind == identity.HasPicture {
+		return true
 	}
 	n := m.born[d.Node]
 	if n == nil || n.Effect != d.Effect {

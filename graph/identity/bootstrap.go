@@ -85,6 +85,9 @@ func (s *Service) Bootstrap(ctx context.Context) error {
 }
 
 func (c *compiler) bootstrap() error {
+	if err := c.claim(Upload, Blob); err != nil {
+		return err
+	}
 	c.put(Vocabulary, nil, graph.Root)
 	c.add(graph.Link(graph.Edge{
 		EdgeKey: graph.EdgeKey{From: graph.Authenticated, Kind: graph.CanAccess, To: Vocabulary},
@@ -121,6 +124,21 @@ func (c *compiler) bootstrap() error {
 		}
 		c.put(ref, after, Vocabulary)
 		c.linkRole(ref, before, after)
+	}
+	return nil
+}
+
+// claim refuses a store in which somebody registered one of the types: what is no
+// upload must not be taken for one, and what is no blob would be removed.
+func (c *compiler) claim(types ...graph.Type) error {
+	for _, t := range types {
+		s, err := c.state(graph.Ref{Type: ResourceType, ID: string(t)})
+		if err != nil {
+			return err
+		}
+		if s.node != nil && !s.node.Props.Bool("system") {
+			return graph.Errorf(graph.Exists, "the store holds a resource type %s that was registered; Trellis needs the name for files: delete the type and its resources with the version of Trellis before this one", t)
+		}
 	}
 	return nil
 }

@@ -22,6 +22,11 @@ func (c *compiler) delete(m *Mutation) error {
 	if err != nil {
 		return err
 	}
+	pictures, err := c.lastPictures(doomed)
+	if err != nil {
+		return err
+	}
+	doomed = append(doomed, pictures...)
 	soft := c.soft(m)
 	t, err := c.gather(doomed, soft)
 	if err != nil {
@@ -93,8 +98,8 @@ func (c *compiler) mayErase(tombstone *graph.Node) error {
 // with Cascade, parts them from it. What goes with its organization is related
 // to nothing outside of it.
 func (c *compiler) release(m *Mutation, n *graph.Node, doomed []graph.Ref) error {
-	if m.Node.Type == Upload {
-		return c.unpicture(m, doomed)
+	if err := c.unpicture(m, doomed); err != nil {
+		return err
 	}
 	if !Catalogued(m.Node.Type) && m.Node.Type != Team {
 		return nil

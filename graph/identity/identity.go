@@ -153,6 +153,8 @@ type Mutation struct {
 	File    *File      `json:"-"`
 	Arrived bool       `json:"-"`
 	Picture *graph.Ref `json:"-"` // zero: none
+	// KeepPicture: where OpPut does not name a picture, one that is an upload stays.
+	KeepPicture bool `json:"-"`
 }
 
 // Outcome is what came of an Apply.

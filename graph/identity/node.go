@@ -42,6 +42,9 @@ func (c *compiler) edit(m *Mutation) error {
 	if err != nil {
 		return inData(err)
 	}
+	if err := keepPicture(m, base.props, &d); err != nil {
+		return err
+	}
 	c.pin(m, s)
 	if err := c.fill(m.Node, &d); err != nil {
 		return err

@@ -36,6 +36,9 @@ func (c *compiler) checkParentTypes(r graph.Ref, p graph.Props) error {
 		if t == r.ID || t == string(graph.Root.Type) {
 			continue
 		}
+		if t == string(Upload) {
+			return wrong("/data/parents", "nothing can be below an upload")
+		}
 		s, err := c.state(graph.Ref{Type: ResourceType, ID: t})
 		if err != nil {
 			return err

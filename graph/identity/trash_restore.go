@@ -42,7 +42,7 @@ func (c *compiler) restore(m *Mutation) error {
 	if err != nil {
 		return err
 	}
-	for _, prepare := range []func() error{v.lookAround, v.mayStand, func() error { return v.rename(slug) }, v.choose, v.mend} {
+	for _, prepare := range []func() error{v.lookAround, v.mayStand, func() error { return v.rename(slug) }, v.choose, v.shelter, v.mend} {
 		if err := prepare(); err != nil {
 			return err
 		}
@@ -76,18 +76,30 @@ type revival struct {
 	inside    map[graph.Ref]*graph.Node
 	edges     []graph.Edge // those that come back
 	words     map[graph.Ref][]string
+	pictures  map[graph.Ref]graph.Ref // that nodes outside get back
 }
 
 // exhume reads what is in a tombstone.
 func (c *compiler) exhume(tombstone *graph.Node) (*revival, error) {
-	if err := c.states(partsOf(tombstone)); err != nil {
+	parts := partsOf(tombstone)
+	if err := c.states(parts); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(parts, func(r graph.Ref) bool { return c.nodes[r].node == nil }) {
+		// Somebody else may have been faster between the two looks.
+		found, err := c.s.graph.Store().Nodes(c.ctx, []graph.Ref{tombstone.Ref})
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, &graph.Error{Kind: graph.NotFound, Msg: tombstone.Ref.String() + " does not exist", Ref: tombstone.Ref}
+		}
 	}
 	t, err := packed(tombstone, func(r graph.Ref) *graph.Node { return c.nodes[r].node })
 	if err != nil {
 		return nil, err
 	}
-	v := &revival{compiler: c, tombstone: tombstone, t: t, inside: map[graph.Ref]*graph.Node{}, words: map[graph.Ref][]string{}}
+	v := &revival{compiler: c, tombstone: tombstone, t: t, inside: map[graph.Ref]*graph.Node{}, words: map[graph.Ref][]string{}, pictures: map[graph.Ref]graph.Ref{}}
 	for i := range t.nodes {
 		v.inside[t.nodes[i].Ref] = &v.t.nodes[i]
 	}
@@ -276,6 +288,9 @@ func (v *revival) comes(e *graph.Edge) (bool, error) {
 			v.guard(graph.Require(role))
 		}
 	}
+	if e.Kind == HasPicture && v.inside[e.From] == nil {
+		return v.wears(e), nil
+	}
 	if v.inside[e.To] != nil {
 		return true, nil
 	}
@@ -328,8 +343,8 @@ func (v *revival) singles() (map[relationKey]bool, error) {
 	return out, nil
 }
 
-// mend makes the properties fit the edges that come back: the words of tags, and
-// what a role names.
+// mend makes the properties fit the edges that come back: the words of tags,
+// pictures, and what a role names.
 func (v *revival) mend() error {
 	links := map[graph.EdgeKey]bool{}
 	for i := range v.edges {
@@ -346,6 +361,9 @@ func (v *revival) mend() error {
 	}
 	for i := range v.t.nodes {
 		n := &v.t.nodes[i]
+		if p := PictureOf(n.Ref.Type, n.Props); !p.IsZero() && !links[graph.EdgeKey{From: n.Ref, Kind: HasPicture, To: p}] {
+			delete(n.Props, PictureField(n.Ref.Type))
+		}
 		if n.Ref.Type == Project {
 			setWords(n.Props, v.words[n.Ref])
 		}
@@ -403,6 +421,9 @@ func (v *revival) raise() error {
 		} else {
 			c.add(graph.Touch(r))
 		}
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(v.pictures), graph.CompareRefs) {
+		c.face(r, c.nodes[r], v.pictures[r])
 	}
 	for _, r := range partsOf(v.tombstone) {
 		c.add(graph.Delete(r))

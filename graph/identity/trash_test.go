@@ -535,7 +535,13 @@ var act = rapid.Custom(func(t *rapid.T) string {
 		return pick("user:alice user:bob user:eve team:t0 team:t1 group:everybody organization:umbrella")
 	}
 	org := pick("acme acme acme umbrella")
-	switch rapid.IntRange(0, 9).Draw(t, "act") {
+	switch rapid.IntRange(0, 13).Draw(t, "act") {
+	case 10:
+		return "upload " + pick("u0 u1 u2 u3") + " " + pick("user:alice project:p0 project:p1 team:t0 folder:f0 organization:acme organization:umbrella") + " " + pick("b0 b1 b2") + " " + pick("picture plain")
+	case 11, 12:
+		return fmt.Sprintf(`{"op":"patch","node":"%s","data":{"icon":"%s"}}`, pick("project:p0 project:p1 project:billing team:t0 environment:e0 third_party_service:s0 organization:acme organization:umbrella"), pick("upload:u0 upload:u1 upload:u2 upload:u3 rocket"))
+	case 13:
+		return fmt.Sprintf(`{"op":"delete","node":"upload:%s","cascade":true}`, pick("u0 u1 u2 u3"))
 	case 0:
 		return fmt.Sprintf(`{"op":"put","node":"%s","data":{"organization":"%s","slug":"%s"}}`, pick("team:t0 team:t1 tag:g0 tag:g1 environment:e0 third_party_service:s0"), org, pick("a b c"))
 	case 1:
@@ -585,6 +591,12 @@ func TestDeletingAndRestoringChangesNothing(t *testing.T) {
 func (w *world) deleteAndRestore(s struct{ acts, victims []string }) {
 	w.t.Helper()
 	for _, a := range s.acts {
+		if f := strings.Fields(a); f[0] == "upload" {
+			file := w.file("u.png", f[4] == "picture")
+			file.Blob, file.BlobAt = w.blob(f[3])
+			_, _ = w.do(root, storing(f[1], f[2], file))
+			continue
+		}
 		_, _ = w.apply(root, a)
 	}
 	var before [][]string

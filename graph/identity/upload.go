@@ -1,8 +1,6 @@
 package identity
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"trellis/graph"
@@ -103,10 +101,12 @@ func (c *compiler) storeUpload(m *Mutation) error {
 	switch {
 	case s.node == nil && m.Arrived:
 		return &graph.Error{Kind: graph.NotFound, Msg: noSuchUpload, Ref: m.Node}
-	case s.node == nil:
-		err = c.newUpload(m, s)
-	default:
+	case m.Arrived:
 		err = c.arrived(m, s)
+	case s.node != nil:
+		return &graph.Error{Kind: graph.Exists, Msg: "this id is taken", Fields: []graph.Field{{Pointer: "/node", Msg: "is taken"}}}
+	default:
+		err = c.newUpload(m, s)
 	}
 	if err != nil || m.File.Blob.IsZero() {
 		return err
@@ -129,10 +129,11 @@ func (c *compiler) newUpload(m *Mutation, s *state) error {
 	if err != nil {
 		return err
 	}
-	if p.node == nil && parent != graph.Root {
+	err = c.need(CreateUpload, parent)
+	if there := p.node != nil || parent == graph.Root; !there || err != nil && !c.check(string(parent.Type)+":read", parent) {
 		return &graph.Error{Kind: graph.NotFound, Msg: parent.String() + " does not exist", Ref: parent}
 	}
-	if err := c.need(CreateUpload, parent); err != nil {
+	if err != nil {
 		return err
 	}
 	props := f.props()
@@ -164,6 +165,9 @@ func (c *compiler) arrived(m *Mutation, s *state) error {
 		if v := s.node.Props.String(name); v != "" {
 			props[name] = v
 		}
+	}
+	if s.node.Props.Bool(PropPicture) {
+		props[PropPicture] = true
 	}
 	c.store(m.Node, s, props)
 	return nil
@@ -224,158 +228,6 @@ func (c *compiler) above(r graph.Ref) []graph.Ref {
 		return s.parents
 	}
 	return c.auth.Parents(r)
-}
-
-// PictureField returns the field in which nodes of the type keep their picture,
-// "" if they have none.
-func PictureField(t graph.Type) string {
-	if t == User || t == ServiceAccount {
-		return fieldOfPeople
-	}
-	if slices.ContainsFunc(shapeOf(t), func(f FieldInfo) bool { return f.Name == fieldPicture }) {
-		return fieldPicture
-	}
-	return ""
-}
-
-// PictureOf returns the upload that is the picture of a node by its fields, zero
-// if it has none, or one that is no upload.
-func PictureOf(t graph.Type, p graph.Props) graph.Ref {
-	text := p.String(PictureField(t))
-	if id, ok := strings.CutPrefix(text, iconPrefix); ok && id != "" {
-		return graph.Ref{Type: Upload, ID: id}
-	}
-	return graph.Ref{}
-}
-
-// putPicture gives a node the upload m.Upload as its picture, or none.
-func (c *compiler) putPicture(m *Mutation) error {
-	if m.Picture == nil {
-		return wrong("/op", "pictures are set by sending a file")
-	}
-	field := PictureField(m.Node.Type)
-	if field == "" {
-		return wrong("/node", "a %s has no picture", m.Node.Type)
-	}
-	s, err := c.state(m.Node)
-	if err != nil {
-		return err
-	}
-	if s.node == nil {
-		return &graph.Error{Kind: graph.NotFound, Msg: m.Node.String() + " does not exist", Ref: m.Node}
-	}
-	if err := c.need(PicturePermission(m.Node.Type), m.Node); err != nil {
-		return err
-	}
-	if s.node.Props.Bool(PropArchived) {
-		return &graph.Error{Kind: graph.Locked, Msg: m.Node.String() + " is archived; set archived to false first", Ref: m.Node}
-	}
-	c.pin(m, s)
-	props := s.node.Props.Clone()
-	if delete(props, field); !m.Picture.IsZero() {
-		props[field] = m.Picture.String()
-	}
-	before := s.node.Props
-	c.store(m.Node, s, props)
-	return c.picture(m.Node, before, props)
-}
-
-// PicturePermission is what changing the picture of a node needs on the node:
-// whoever may keep files of their own may choose their avatar, although they may
-// not change what else is known of them.
-func PicturePermission(t graph.Type) string {
-	if t == User || t == ServiceAccount {
-		return CreateUpload
-	}
-	return string(t) + ":update"
-}
-
-// picture ties a node to the upload that its fields say is its picture. Whoever
-// writes it must be able to read the upload: from then on, whoever may read the
-// node may see it. An upload that was sent as a picture goes with the last node
-// that has it.
-func (c *compiler) picture(r graph.Ref, before, after graph.Props) error {
-	was, is := PictureOf(r.Type, before), PictureOf(r.Type, after)
-	if was == is {
-		return nil
-	}
-	if !is.IsZero() {
-		if err := c.presentable(r, is); err != nil {
-			return err
-		}
-		c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: r, Kind: HasPicture, To: is}}))
-	}
-	if was.IsZero() {
-		return nil
-	}
-	c.add(graph.Unlink(graph.EdgeKey{From: r, Kind: HasPicture, To: was}))
-	s, err := c.state(was)
-	if err != nil || s.node == nil || !s.node.Props.Bool(PropPicture) {
-		return err
-	}
-	if err := c.lookAt([]graph.Ref{was}); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(c.edgesAt(was, true), func(e graph.Edge) bool { return e.Kind == HasPicture }) {
-		return nil
-	}
-	c.guard(graph.RequireLeaf(was, HasPicture))
-	c.add(graph.Delete(was))
-	c.nodes[was] = &state{changed: true}
-	return nil
-}
-
-// presentable refuses an upload that cannot be a picture, or that the caller may not read.
-func (c *compiler) presentable(r, upload graph.Ref) error {
-	pointer := "/data/" + PictureField(r.Type)
-	s, err := c.state(upload)
-	if err != nil {
-		return err
-	}
-	if s.node == nil || !c.check(ReadUpload, upload) {
-		return wrong(pointer, noSuchUpload)
-	}
-	if s.node.Props.String(PropState) != StateReady {
-		return wrong(pointer, "the upload is not complete")
-	}
-	if t := s.node.Props.String(PropContentType); !strings.HasPrefix(t, "image/") {
-		return wrong(pointer, "%s is no picture", t)
-	}
-	return nil
-}
-
-// unpicture refuses while nodes have the upload as their picture or, with
-// Cascade, leaves them without one.
-func (c *compiler) unpicture(m *Mutation, doomed []graph.Ref) error {
-	var nodes []graph.Ref
-	for _, e := range c.edgesAt(m.Node, true) {
-		if e.Kind == HasPicture && !slices.Contains(doomed, e.From) {
-			nodes = append(nodes, e.From)
-		}
-	}
-	if len(nodes) > 0 && !m.Cascade {
-		return &graph.Error{Kind: graph.InUse, Msg: "it is the picture of a node; take it away there first or ask to cascade", Ref: m.Node}
-	}
-	if len(nodes) > graph.MaxSteps/4 {
-		return graph.Errorf(graph.TooLarge, "%s is the picture of more than %d nodes", m.Node, graph.MaxSteps/4)
-	}
-	if err := c.states(nodes); err != nil {
-		return err
-	}
-	for _, r := range nodes {
-		s := c.nodes[r]
-		if s.node == nil || PictureOf(r.Type, s.node.Props) != m.Node {
-			continue
-		}
-		if s.stored && !s.fixed {
-			s.fixed = true
-			c.guard(graph.RequireAt(r, s.node.Revision))
-		}
-		props := s.node.Props.Clone()
-		delete(props, PictureField(r.Type))
-		c.store(r, s, props)
-	}
-	return nil
 }
 
 // keepBlobs lets the tombstone hold the blobs of the uploads that are packed in it.

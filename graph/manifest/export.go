@@ -292,9 +292,11 @@ func (x *exporter) document(k *kind, n *graph.Node, relations []graph.Edge) (out
 	}
 	var s spec
 	values := identity.Fields(*n)
+	picture, uploaded := identity.PictureField(n.Ref.Type), !identity.PictureOf(n.Ref.Type, n.Props).IsZero()
 	for _, f := range identity.Describe(n.Ref.Type) {
 		switch {
 		case f.Name == "slug" || f.Name == "organization" || f.ReadOnly:
+		case f.Name == picture && uploaded: // another server does not have it
 		case f.Kind == identity.Secret:
 			if n.Props.String(f.Name) != "" {
 				d.Secrets = append(d.Secrets, f.Name)

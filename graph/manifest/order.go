@@ -163,7 +163,7 @@ func (r *resolver) first(e *entry, done map[graph.Ref]bool) (step, error) {
 	if err != nil {
 		return step{}, graph.Wrap(graph.Internal, err, "encoding a document")
 	}
-	return step{mutation: identity.Mutation{Op: r.put, Node: e.key.node, Data: b}, entry: e}, nil
+	return step{mutation: identity.Mutation{Op: r.put, Node: e.key.node, Data: b, KeepPicture: true}, entry: e}, nil
 }
 
 // afterwards is the mutation that adds the peers that were withheld.
