@@ -1,11 +1,13 @@
 package api
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trellis/storage"
 	"trellis/storage/content"
 	"trellis/storage/uploads"
 )
@@ -13,8 +15,13 @@ import (
 // filesHealth says, for the probes, whether files can be stored and read.
 func (s *server) filesHealth(now time.Time) string {
 	h := s.Uploads.Health()
-	if h.Err == nil {
+	switch {
+	case h.Err == nil:
 		return "ok"
+	case errors.Is(h.Err, uploads.ErrForeign):
+		return "the files there belong to another graph; files can neither be stored nor read"
+	case errors.Is(h.Err, storage.ErrRefused):
+		return "refused what it was asked; files can neither be stored nor read"
 	}
 	return "no answer for " + now.Sub(h.Silent).Round(time.Second).String() + "; files can neither be stored nor read"
 }

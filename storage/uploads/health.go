@@ -53,16 +53,31 @@ func (v *vitals) note(change func(*Health)) {
 // pingTime limits one look at where bytes are kept.
 const pingTime = 10 * time.Second
 
-// look finds out whether the place for bytes answers.
+// look finds out whether the place for bytes answers, and is that of this graph.
+// It logs what has changed: callers are told no more than that there are no files.
 func (s *Service) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	limited, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
-	err := s.blobs.Ping(ctx)
+	err := s.blobs.Ping(limited)
+	if err == nil {
+		err = s.own(limited)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	var was error
 	s.vitals.note(func(h *Health) {
+		was = h.Err
 		if h.Err = err; err == nil {
 			h.Silent = time.Time{}
 		} else if h.Silent.IsZero() {
 			h.Silent = s.Now()
 		}
 	})
+	switch {
+	case err != nil && (was == nil || was.Error() != err.Error()):
+		s.Log.ErrorContext(ctx, "files can neither be stored nor read", "error", err)
+	case err == nil && was != nil:
+		s.Log.InfoContext(ctx, "files can be stored and read again")
+	}
 }
