@@ -220,21 +220,6 @@ func TestABodyThatDoesNotComeWholeLeavesNothing(t *testing.T) {
 	w.sent("acme-owner", "", "a.png", logo)
 }
 
-func TestASlowServiceIsNoStalledCaller(t *testing.T) {
-	w := newWorld(t, api.Options{Stall: 50 * time.Millisecond}).sample()
-	// Twenty at once on few cores: some wait for longer than a caller may.
-	photo := picture(t, 3000, 2000, 1)
-	answers := make(chan answer)
-	for range 6 {
-		go func() { answers <- w.do("acme-owner", "POST", v1+"/uploads", photo, asPNG...) }()
-	}
-	for range 6 {
-		if a := <-answers; a.status != 201 {
-			t.Errorf("%d %s", a.status, a.body)
-		}
-	}
-}
-
 func TestNamesOfFilesAreHarmless(t *testing.T) {
 	w := newWorld(t, api.Options{}).sample()
 	logo := picture(t, 20, 20, 1)

@@ -95,9 +95,12 @@ const (
 
 // stream answers with the bytes, or the part of them that is asked for.
 func (c *call) stream(what uploads.Content) error {
-	info, err := c.Uploads.Stat(c.ctx(), what)
-	if err != nil {
-		return err
+	if what.Size == 0 {
+		info, err := c.Uploads.Stat(c.ctx(), what)
+		if err != nil {
+			return err
+		}
+		what.Size = info.Size
 	}
 	h := c.w.Header()
 	h.Set("Content-Type", what.ContentType)
@@ -107,7 +110,7 @@ func (c *call) stream(what uploads.Content) error {
 	if what.ContentType == content.SVG {
 		h.Set("Content-Security-Policy", sandboxed)
 	}
-	r := &contentReader{ctx: c.ctx(), service: c.Uploads, what: what, size: info.Size}
+	r := &contentReader{ctx: c.ctx(), service: c.Uploads, what: what, size: what.Size}
 	defer r.close()
 	if err := c.serveContent(r); err != nil || r.err == nil || errors.Is(r.err, context.Canceled) {
 		return err

@@ -175,11 +175,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	// A connection that cannot set it has the deadline of the server.
 	_ = p.conn.SetReadDeadline(time.Now().Add(p.stall))
 	n, err := p.ReadCloser.Read(b)
-	if p.read += int64(n); errors.Is(err, io.EOF) {
-		// From here on the server listens whether the caller is still there: that
-		// nothing comes any more does not mean that nobody is.
-		_ = p.conn.SetReadDeadline(time.Time{})
-	}
+	p.read += int64(n)
 	return n, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 )
 
 // camera is a picture of 12 megapixels as a camera would write it: 4:2:0,
-// quality 90, 4 to 5 MB.
+// quality 90, more than 4 MB.
 var camera = sync.OnceValue(func() []byte {
 	const w, h = 4000, 3000
 	img := image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
@@ -35,11 +36,11 @@ var camera = sync.OnceValue(func() []byte {
 			if (x/280+y/180)%5 == 0 {
 				v *= 0.6
 			}
-			img.Y[y*img.YStride+x] = uint8(v) + uint8(r.Uint32()%13)
+			img.Y[y*img.YStride+x] = uint8(v) + uint8(r.Uint32()%30)
 		}
 	}
 	for i := range img.Cb {
-		img.Cb[i], img.Cr[i] = uint8(110+i%2000/80)+uint8(r.Uint32()%5), uint8(120+i/60_000)+uint8(r.Uint32()%5)
+		img.Cb[i], img.Cr[i] = uint8(110+i%2000/80)+uint8(r.Uint32()%9), uint8(120+i/60_000)+uint8(r.Uint32()%9)
 	}
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 90}); err != nil {
@@ -51,7 +52,7 @@ var camera = sync.OnceValue(func() []byte {
 // another is the same picture with a comment in it, so that its bytes are not
 // stored yet.
 func another(i int) []byte {
-	mark := fmt.Sprintf("%08d", i)
+	mark := fmt.Sprintf("%09d", i)
 	return bytes.Join([][]byte{camera()[:2], {0xff, 0xfe, 0, byte(len(mark) + 2)}, []byte(mark), camera()[2:]}, nil)
 }
 
@@ -94,31 +95,35 @@ func BenchmarkUpload(b *testing.B) {
 	w, maker := filesWorld(b), thumbnail.New(thumbnail.Limits{})
 	c := client(1)
 	defer c.CloseIdleConnections()
+	spooling := spoolOnly(b, w)
 	n := 0
-	upload := func() {
-		n++
-		b.StopTimer()
-		body := another(n)
-		b.StartTimer()
-		mustSend(b, c, w, body)
+	upload := func(body []byte) {
+		mustSend(b, c, w, w.server.URL+v1+"/uploads?parent=organization:acme&filename=a.jpg", body)
 	}
 	alone := func() {
 		_, err := maker.Make(b.Context(), bytes.NewReader(camera()), "image/jpeg", 256)
 		must(b, err)
 	}
-	upload()
+	upload(another(0))
 	alone()
 	for b.Loop() {
-		var sent, made clocked
+		var sent, made, received clocked
 		parts := map[string]*clocked{}
 		for range rounds {
 			n++
 			body := another(n)
-			sent.run(func() { mustSend(b, c, w, body) })
-			made.run(alone)
-			n++
-			partsOf(b, w, another(n), parts)
+			if n%2 == 0 {
+				sent.run(func() { upload(body) })
+				made.run(alone)
+			} else {
+				made.run(alone)
+				sent.run(func() { upload(body) })
+			}
+			received.run(func() { mustSend(b, c, w, spooling.URL, body) })
+			partsOf(b, w, another(-n), parts)
 		}
+		b.ReportMetric(float64(len(camera()))/1e6, "MB")
+		received.report(b, "receive")
 		sent.report(b, "upload")
 		made.report(b, "thumbnail")
 		b.ReportMetric(ratio(sent.wall, made.wall), "ratio")
@@ -129,9 +134,26 @@ func BenchmarkUpload(b *testing.B) {
 	}
 }
 
-func mustSend(b *testing.B, c *http.Client, w *world, body []byte) {
+// spoolOnly is a server that takes files in and does nothing with them.
+func spoolOnly(b *testing.B, w *world) *httptest.Server {
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		f, err := w.uploads.Spool().Take(r.Context(), r.Body, 50<<20)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			rw.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		rw.WriteHeader(http.StatusCreated)
+	}))
+	b.Cleanup(s.Close)
+	return s
+}
+
+func mustSend(b *testing.B, c *http.Client, w *world, url string, body []byte) {
 	b.Helper()
-	req, err := http.NewRequest(http.MethodPost, w.server.URL+v1+"/uploads?parent=organization:acme&filename=a.jpg", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	must(b, err)
 	req.Header.Set("Content-Type", "image/jpeg")
 	req.Header.Set("Authorization", "Bearer "+w.tokens["root"])
