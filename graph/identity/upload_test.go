@@ -14,23 +14,28 @@ import (
 	"trellis/graph/sqlitegraph"
 )
 
-// onBoth runs a test on each engine, in a world with a catalog.
-func onBoth(t *testing.T, test func(t *testing.T, w *world)) {
+// onStores runs a test on each engine, with an empty store.
+func onStores(t *testing.T, test func(t *testing.T, store graph.Store)) {
 	t.Run("sqlite", func(t *testing.T) {
 		store, err := sqlitegraph.Open(filepath.Join(t.TempDir(), "graph.db"), sqlitegraph.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := newWorldOn(t, &lateStore{Store: store})
-		w.must(root, catalog)
-		test(t, w)
+		test(t, store)
 	})
 	t.Run("neo4j", func(t *testing.T) {
 		address := os.Getenv("TRELLIS_TEST_NEO4J_URL")
 		if address == "" {
 			t.Skip("TRELLIS_TEST_NEO4J_URL is not set: nothing on Neo4j was tested (the database it names is emptied)")
 		}
-		w := newWorldOn(t, &lateStore{Store: neo4jStore(t, address)})
+		test(t, neo4jStore(t, address))
+	})
+}
+
+// onBoth runs a test on each engine, in a world with a catalog.
+func onBoth(t *testing.T, test func(t *testing.T, w *world)) {
+	onStores(t, func(t *testing.T, store graph.Store) {
+		w := newWorldOn(t, &lateStore{Store: store})
 		w.must(root, catalog)
 		test(t, w)
 	})

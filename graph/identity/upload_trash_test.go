@@ -3,6 +3,7 @@ package identity_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -240,4 +241,50 @@ func (w *world) tolerate(t *testing.T, muts ...identity.Mutation) {
 			t.Errorf("%+v: %v", muts, err)
 		}
 	}
+}
+
+// TestFilesMoveBetweenStores carries a graph with uploads, blobs and tombstones that hold
+// some from one store to another, where all of it can be restored.
+func TestFilesMoveBetweenStores(t *testing.T) {
+	from := newWorld(t)
+	from.must(root, catalog)
+	gallery(t, from)
+	whole := from.export()
+	tombstone := from.delete(root, "project:billing")
+	rest := from.export()
+	onStores(t, func(t *testing.T, to graph.Store) {
+		var records []graph.Record
+		info, err := from.store.Export(t.Context(), func(r graph.Record) error {
+			if r.Node != nil {
+				n := *r.Node
+				n.Props, n.Names = n.Props.Clone(), slices.Clone(n.Names)
+				r.Node = &n
+			} else {
+				e := *r.Edge
+				e.Props = e.Props.Clone()
+				r.Edge = &e
+			}
+			records = append(records, r)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = to.Import(t.Context(), info.Head, func() (graph.Record, error) {
+			if len(records) == 0 {
+				return graph.Record{}, io.EOF
+			}
+			r := records[0]
+			records = records[1:]
+			return r, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorldOn(t, to)
+		w.same("moved", w.export(), rest)
+		w.wants(tombstone, map[graph.Kind]string{identity.StoredAs: "blob:b1 blob:b2"})
+		w.restore(root, tombstone)
+		w.same("restored", w.export(), whole)
+	})
 }

@@ -60,3 +60,70 @@ func TestAnExportHoldsWhatTheCallerMayRead(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+// TestAPictureIsNoneOfAManifestsAffairs: an upload is on this server only, so exports leave it
+// out, and a document that does not speak of an icon leaves one that was sent.
+func TestAPictureIsNoneOfAManifestsAffairs(t *testing.T) {
+	w := newWorld(t)
+	w.apply(root, "acme/main", acme)
+	project := w.idOf("project", "billing")
+	send := func(id string, to graph.Ref) {
+		t.Helper()
+		u := graph.Ref{Type: identity.Upload, ID: id}
+		_, err := w.ids.Apply(context.Background(), identity.Caller{Subject: root}, []identity.Mutation{
+			{Op: identity.OpStoreUpload, Node: u, File: &identity.File{Name: "a.png", Parent: to, ContentType: "image/png", Size: 1, Picture: true}},
+			{Op: identity.OpPutPicture, Node: to, Picture: &u},
+		}, identity.ApplyOptions{})
+		must(t, err)
+	}
+	send("u", project)
+	send("v", root)
+	exported := w.export(root, "")
+	for _, word := range []string{"upload:u", "upload:v", "icon:", "avatar:", "blob"} {
+		if strings.Contains(exported, word) {
+			t.Errorf("it tells of %s:\n%s", word, exported)
+		}
+	}
+	shown := func(want string) {
+		t.Helper()
+		found, err := w.graph.Store().Nodes(context.Background(), []graph.Ref{project})
+		must(t, err)
+		if got := found[0].Props.String("icon"); got != want {
+			t.Errorf("the icon is %q, want %q", got, want)
+		}
+	}
+	for _, set := range []string{acme, exported} {
+		if r := w.apply(root, "acme/main", set); r.Counts.Change+r.Counts.Drift != 0 {
+			t.Errorf("it changed\n%s", lines(r))
+		}
+		shown("upload:u")
+	}
+	newWorld(t).apply(root, "all", exported)
+
+	const of = "apiVersion: trellis/v1\nkind: Project\nmetadata: {organization: acme, slug: billing}\n"
+	// What else the document leaves out is emptied.
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B}", "plan")), lines(w.apply(root, "acme/icons", of+"spec: {name: B}")))
+	shown("upload:u")
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B, icon: rocket}")), "change Project acme/billing icon:upload:u>rocket")
+	if found, err := w.graph.Store().Nodes(context.Background(), []graph.Ref{{Type: identity.Upload, ID: "u"}}); err != nil || len(found) > 0 {
+		t.Errorf("%v is left (%v)", found, err)
+	}
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B}")), "change Project acme/billing icon:rocket>")
+	send("w", project)
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B}")), "")
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B, description: x}", "merge")), "change Project acme/billing description:>x")
+	shown("upload:w")
+	send("x", project)
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B, icon: \"upload:x\"}")), "change Project acme/billing description:x>")
+	w.refused(graph.Invalid, "/documents/0/spec/icon", root, "acme/icons", of+"spec: {name: B, icon: \"upload:none\"}")
+	same(t, lines(w.apply(root, "acme/icons", of+"spec: {name: B, icon: null}")), "change Project acme/billing icon:upload:x>")
+	shown("")
+}
+
+// idOf finds a node of acme by its slug.
+func (w *world) idOf(t graph.Type, slug string) graph.Ref {
+	w.t.Helper()
+	r, err := w.ids.Resolve(context.Background(), t, graph.Ref{Type: identity.Organization, ID: orgID(w.t, w)}, slug)
+	must(w.t, err)
+	return r
+}
