@@ -24,6 +24,8 @@ type Content struct {
 	Tag string
 	// Name is what a file of it is to be called.
 	Name string
+	// Size is how many bytes there are; 0 if nobody has looked yet.
+	Size int64
 }
 
 // Original finds the bytes of an upload. ErrPending if it is not complete.
@@ -46,16 +48,20 @@ func (s *Service) Thumbnail(ctx context.Context, n *graph.Node, size int) (Conte
 		return Content{}, &NoThumbnailError{Reason: why}
 	}
 	key := sized(blob, size)
-	if err := s.making.do(ctx, string(key), func(ctx context.Context) error {
-		return s.make(ctx, blob, n.Props.String(identity.PropContentType), size)
-	}); err != nil {
+	info, err := s.blobs.Stat(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		err = s.making.do(ctx, string(key), func(ctx context.Context) error {
+			return s.make(ctx, blob, n.Props.String(identity.PropContentType), size)
+		})
+	}
+	if err != nil {
 		return Content{}, err
 	}
 	name := n.Props.String(identity.PropFilename)
 	if dot := strings.LastIndexByte(name, '.'); dot > 0 {
 		name = name[:dot]
 	}
-	return Content{Key: key, ContentType: "image/webp", Tag: fmt.Sprintf("%s-%d", n.Props.String(identity.PropSHA256), size), Name: name + ".webp"}, nil
+	return Content{Key: key, ContentType: "image/webp", Tag: fmt.Sprintf("%s-%d", n.Props.String(identity.PropSHA256), size), Name: name + ".webp", Size: info.Size}, nil
 }
 
 // make makes a picture unless it is there.
