@@ -201,7 +201,7 @@ func TestABodyThatDoesNotComeWholeLeavesNothing(t *testing.T) {
 	}
 	// In chunks, nobody says how much there will be.
 	for _, c := range []struct{ contentType, before string }{{"image/png", ""}, {contentType, body[:strings.Index(body, "\r\n\r\n")+4]}} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", w.server.URL+v1+"/uploads", io.MultiReader(strings.NewReader(c.before), strings.NewReader(strings.Repeat("x", 1<<20+1))))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL+v1+"/uploads", io.MultiReader(strings.NewReader(c.before), strings.NewReader(strings.Repeat("x", 1<<20+1))))
 		must(t, err)
 		req.Header.Set("Authorization", "Bearer "+w.tokens["acme-owner"])
 		req.Header.Set("Content-Type", c.contentType)
@@ -209,7 +209,7 @@ func TestABodyThatDoesNotComeWholeLeavesNothing(t *testing.T) {
 		must(t, err)
 		b, err := io.ReadAll(resp.Body)
 		must(t, err)
-		if resp.Body.Close(); resp.StatusCode != 413 || !strings.Contains(string(b), "too-large") {
+		if resp.Body.Close(); resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(b), "too-large") {
 			t.Errorf("in chunks: %d %s", resp.StatusCode, b)
 		}
 	}

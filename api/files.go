@@ -103,7 +103,8 @@ func (c *call) cutOff(err error) error {
 func (c *call) readForm(form *multipart.Reader) error {
 	for range maxFormParts {
 		part, err := form.NextPart()
-		if err == io.EOF { //nolint:errorlint // wrapped, it says that the end is missing
+		// Wrapped, it says that the end is missing.
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

@@ -163,9 +163,9 @@ func fileScenarios(t testing.TB) []trace {
 	} {
 		list = append(list,
 			ok(p.as, "GET", p.path, "", "", 200, "WEBP"),
-			ok(p.as, "PUT", p.path, other, "image/png", 201, `"picture":true`, "upload:create success upload:ID", p.action+":update success "+p.node, "edge:create success "+p.node+" upload:ID"),
+			ok(p.as, "PUT", p.path, other, "image/png", 201, `"picture":true`, "upload:create success upload:ID", p.action+":update success "+p.node),
 			ok(p.as, "GET", p.path+"?size=32", "", "", 200, "WEBP"),
-			ok(p.as, "DELETE", p.path, "", "", 200, `"deleted"`, p.action+":update success "+p.node, "upload:delete success upload:ID", "edge:delete success "+p.node+" upload:ID"))
+			ok(p.as, "DELETE", p.path, "", "", 200, `"deleted"`, p.action+":update success "+p.node, "upload:delete success upload:ID"))
 	}
 	return list
 }
