@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"trellis/graph/identity"
 	"trellis/storage/uploads"
 )
 
@@ -69,7 +70,9 @@ var oldBytes, freshBytes = pictureOf(300, 200, 1), pictureOf(300, 200, 2)
 type play struct {
 	prepare func(*world) error
 	act     func(*world) error
-	// again repeats it after the kill, when a sweep has been through.
+	// done tells whether all of it has happened: so it must be if that was said.
+	done func(*world) error
+	// again repeats it when it was interrupted and a sweep has been through.
 	again func(*world) error
 	// kept are uploads that must be there whatever happens; one of either must be there.
 	kept   []string
@@ -105,14 +108,6 @@ func announceAndSend(w *world) error {
 
 func completeFresh(w *world) error { return w.complete(fresh) }
 
-func deleteOld(w *world) error {
-	if err := w.delete(old); err != nil {
-		return err
-	}
-	_, err := w.Discard(context.Background())
-	return err
-}
-
 // ifGone does something unless the upload is there.
 func ifGone(id string, do func(*world) error) func(*world) error {
 	return func(w *world) error {
@@ -123,24 +118,62 @@ func ifGone(id string, do func(*world) error) func(*world) error {
 	}
 }
 
-var plays = map[string]play{
-	"add": {nothing, addFresh, ifGone(fresh, addFresh), nil, nil},
-	"add what is there": {addOld, func(w *world) error {
-		_, err := w.add(uploads.Incoming{ID: fresh}, oldBytes)
-		return err
-	}, nothing, []string{old}, nil},
-	"announce and complete": {addOld, func(w *world) error {
-		return errors.Join(announceAndSend(w), completeFresh(w))
-	}, ifGone(fresh, func(w *world) error { return errors.Join(announceAndSend(w), completeFresh(w)) }), []string{old}, nil},
-	"replace a picture": {setPicture(old, oldBytes), func(w *world) error {
-		if err := setPicture(fresh, freshBytes)(w); err != nil {
+// isReady tells whether the new upload is there, and complete.
+func isReady(w *world) error {
+	n, err := w.upload(fresh)
+	if err == nil && n.Props.String(identity.PropState) != identity.StateReady {
+		err = errors.New("it is still pending")
+	}
+	return err
+}
+
+// isGone tells whether an upload is not there.
+func isGone(id string) func(*world) error {
+	return func(w *world) error {
+		if _, err := w.upload(id); err == nil {
+			return fmt.Errorf("upload %s is there", id)
+		}
+		return nil
+	}
+}
+
+// then does one thing after the other.
+func then(first, second func(*world) error) func(*world) error {
+	return func(w *world) error {
+		if err := first(w); err != nil {
 			return err
 		}
-		_, err := w.Discard(context.Background())
-		return err
-	}, ifGone(fresh, setPicture(fresh, freshBytes)), nil, []string{old, fresh}},
-	"delete":                   {func(w *world) error { return errors.Join(addOld(w), addFresh(w)) }, deleteOld, addAfterDelete, []string{fresh}, nil},
-	"delete what is announced": {announceAndSend, func(w *world) error { return w.delete(fresh) }, ifGone(fresh, announceAndSend), nil, nil},
+		return second(w)
+	}
+}
+
+func addOldAgain(w *world) error {
+	_, err := w.add(uploads.Incoming{ID: fresh}, oldBytes)
+	return err
+}
+
+func discard(w *world) error {
+	_, err := w.Discard(context.Background())
+	return err
+}
+
+func deleteUpload(id string) func(*world) error {
+	return func(w *world) error { return w.delete(id) }
+}
+
+var plays = map[string]play{
+	"add":               {prepare: nothing, act: addFresh, done: isReady, again: ifGone(fresh, addFresh)},
+	"add what is there": {prepare: addOld, act: addOldAgain, done: isReady, again: ifGone(fresh, addOldAgain), kept: []string{old}},
+	"announce and complete": {
+		prepare: addOld, act: then(announceAndSend, completeFresh), done: isReady,
+		again: ifGone(fresh, then(announceAndSend, completeFresh)), kept: []string{old},
+	},
+	"replace a picture": {
+		prepare: setPicture(old, oldBytes), act: then(setPicture(fresh, freshBytes), discard), done: isReady,
+		again: ifGone(fresh, setPicture(fresh, freshBytes)), either: []string{old, fresh},
+	},
+	"delete":                   {prepare: then(addOld, addFresh), act: then(deleteUpload(old), discard), done: isGone(old), again: addAfterDelete, kept: []string{fresh}},
+	"delete what is announced": {prepare: announceAndSend, act: deleteUpload(fresh), done: isGone(fresh), again: ifGone(fresh, announceAndSend)},
 }
 
 // addAfterDelete adds what was deleted, under another id: the old one may be there.
@@ -213,6 +246,26 @@ func (p play) killed(t *testing.T, s site, place, name, when string) (steps []st
 	must(t, err)
 	defer stop()
 	w.isSwept(t)
+	p.keeps(t, w)
+	if !killed {
+		must(t, p.done(w))
+	}
+	if err := p.again(w); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	_, err = w.Discard(t.Context())
+	must(t, err)
+	w.isTidy(t)
+	w.isCurrent(t)
+	if t.Failed() {
+		t.Fatalf("%s: killed at %s", name, when)
+	}
+	return steps, killed
+}
+
+// keeps checks that what must be there is there.
+func (p play) keeps(t *testing.T, w *world) {
+	t.Helper()
 	for _, id := range p.kept {
 		if _, err := w.upload(id); err != nil {
 			t.Error(err)
@@ -226,17 +279,6 @@ func (p play) killed(t *testing.T, s site, place, name, when string) (steps []st
 	if !there {
 		t.Errorf("none of %v is there", p.either)
 	}
-	if err := p.again(w); err != nil {
-		t.Errorf("again: %v", err)
-	}
-	_, err = w.Discard(t.Context())
-	must(t, err)
-	w.isTidy(t)
-	w.isCurrent(t)
-	if t.Failed() {
-		t.Fatalf("%s: killed at %s", name, when)
-	}
-	return steps, killed
 }
 
 // run starts the child process and waits for its end.

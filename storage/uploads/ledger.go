@@ -25,7 +25,7 @@ type Ledger struct {
 // book is the state of a ledger.
 type book struct {
 	uploads map[string]*Entry
-	ids     []string // of uploads, in byte order
+	order   []*Entry // the same, in byte order of their ids
 	used    map[graph.Ref]int64
 	blobs   map[string]*blob
 	stored  map[string]string // from uploads to their blobs
@@ -77,7 +77,7 @@ func (l *Ledger) Edge(e *graph.Edge) { l.loading.edge(e, 1, time.Time{}) }
 
 // Ready shows what was loaded.
 func (l *Ledger) Ready(graph.Info) {
-	slices.Sort(l.loading.ids)
+	slices.SortFunc(l.loading.order, func(a, b *Entry) int { return strings.Compare(a.ID, b.ID) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now, l.loading = l.loading, nil
@@ -109,9 +109,9 @@ func (b *book) node(n *graph.Node) {
 	case identity.Upload:
 		u := b.uploads[n.Ref.ID]
 		if u == nil {
-			u = &Entry{}
+			u = &Entry{ID: n.Ref.ID}
 			b.uploads[n.Ref.ID] = u
-			b.list(n.Ref.ID)
+			b.list(u)
 		} else {
 			b.count(u, -1)
 		}
@@ -141,15 +141,20 @@ func entryOf(n *graph.Node) Entry {
 	return e
 }
 
-// list keeps ids in order. They are made by time, so nearly all come last.
-func (b *book) list(id string) {
-	if n := len(b.ids); n == 0 || b.ids[n-1] < id {
-		b.ids = append(b.ids, id)
+// list keeps uploads in order. Ids are made by time, so nearly all come last.
+func (b *book) list(u *Entry) {
+	if n := len(b.order); n == 0 || b.order[n-1].ID < u.ID {
+		b.order = append(b.order, u)
 		return
 	}
-	if at, found := slices.BinarySearch(b.ids, id); !found {
-		b.ids = slices.Insert(b.ids, at, id)
+	if at, found := b.place(u.ID); !found {
+		b.order = slices.Insert(b.order, at, u)
 	}
+}
+
+// place finds where an upload is in the order, or would be.
+func (b *book) place(id string) (int, bool) {
+	return slices.BinarySearchFunc(b.order, id, func(u *Entry, id string) int { return strings.Compare(u.ID, id) })
 }
 
 // count adds the upload to what its organization and its creator have, or takes it off.
@@ -178,8 +183,8 @@ func (b *book) remove(r graph.Ref) {
 		}
 		b.count(u, -1)
 		delete(b.uploads, r.ID)
-		if at, found := slices.BinarySearch(b.ids, r.ID); found {
-			b.ids = slices.Delete(b.ids, at, at+1)
+		if at, found := b.place(r.ID); found {
+			b.order = slices.Delete(b.order, at, at+1)
 		}
 	case identity.Blob:
 		delete(b.blobs, r.ID)
@@ -252,12 +257,12 @@ func (f *Filter) Match(e *Entry) bool {
 func (l *Ledger) Find(f Filter, after string, yield func(id string) bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	at, found := slices.BinarySearch(l.now.ids, after)
+	at, found := l.now.place(after)
 	if found {
 		at++
 	}
-	for _, id := range l.now.ids[at:] {
-		if f.Match(l.now.uploads[id]) && !yield(id) {
+	for _, u := range l.now.order[at:] {
+		if f.Match(u) && !yield(u.ID) {
 			return
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,7 +27,7 @@ type holdings struct {
 	objects map[storage.Key]storage.Info
 }
 
-func (w *world) look(t testing.TB) holdings {
+func (w *world) look(t tb) holdings {
 	t.Helper()
 	h := holdings{map[string]*graph.Node{}, map[string]*graph.Node{}, map[string]string{}, map[string][]string{}, map[storage.Key]storage.Info{}}
 	_, err := w.store.Export(context.Background(), func(r graph.Record) error {
@@ -65,7 +64,7 @@ func (w *world) look(t testing.TB) holdings {
 }
 
 // isSafe checks that every upload has its bytes, and returns what there is.
-func (w *world) isSafe(t testing.TB) holdings {
+func (w *world) isSafe(t tb) holdings {
 	t.Helper()
 	h := w.look(t)
 	hashes := map[string]string{}
@@ -101,7 +100,7 @@ func (w *world) isSafe(t testing.TB) holdings {
 }
 
 // hash is that of a blob's bytes, "" if they are not there.
-func (w *world) hash(t testing.TB, blob string) string {
+func (w *world) hash(t tb, blob string) string {
 	t.Helper()
 	r, err := w.Blobs().Open(context.Background(), storage.Key("blobs/"+blob+"/original"), storage.Range{})
 	if err != nil {
@@ -117,7 +116,7 @@ func (w *world) hash(t testing.TB, blob string) string {
 
 // isTidy checks that every upload is safe, and that there is nothing that
 // nothing needs.
-func (w *world) isTidy(t testing.TB) holdings {
+func (w *world) isTidy(t tb) holdings {
 	t.Helper()
 	h := w.isSafe(t)
 	for id := range h.blobs {
@@ -142,7 +141,7 @@ func (w *world) isTidy(t testing.TB) holdings {
 // isSwept checks that every upload is safe, sweeps when everything is old, and
 // checks that what is needed is still there, that nothing else is, and that a
 // second sweep finds nothing to do.
-func (w *world) isSwept(t testing.TB) uploads.Swept {
+func (w *world) isSwept(t tb) uploads.Swept {
 	t.Helper()
 	before := w.isSafe(t)
 	w.graceOver()
@@ -173,7 +172,7 @@ func (w *world) isSwept(t testing.TB) uploads.Swept {
 
 // isCurrent checks the ledger against one that is loaded afresh, and against
 // the nodes themselves.
-func (w *world) isCurrent(t testing.TB) {
+func (w *world) isCurrent(t tb) {
 	t.Helper()
 	_, err := w.graph.Sync(context.Background())
 	must(t, err)

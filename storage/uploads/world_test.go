@@ -139,7 +139,7 @@ func bucket(t testing.TB, variable string) string {
 	head, query, _ := strings.Cut(address, "?")
 	address = strings.TrimSuffix(head, "/") + "/u-" + strings.ToLower(rand.Text()) + "?" + query
 	t.Cleanup(func() {
-		b, err := openBlobs(address)
+		b, err := openBlobs(address, nil)
 		must(t, err)
 		defer b.Close()
 		for {
@@ -158,13 +158,16 @@ func bucket(t testing.TB, variable string) string {
 	return address
 }
 
-func openBlobs(address string) (storage.Blobs, error) {
+func openBlobs(address string, tune func(*s3storage.Options)) (storage.Blobs, error) {
 	if !strings.Contains(address, "://") {
 		return filestorage.Open(address, filestorage.Options{})
 	}
 	o, err := s3storage.Parse(address)
 	if err != nil {
 		return nil, err
+	}
+	if tune != nil {
+		tune(&o)
 	}
 	return s3storage.Open(o)
 }
@@ -181,8 +184,7 @@ type setup struct {
 	uploads.Options
 	// faults go off in what the process does to its store and its blobs.
 	faults *faults
-	blobs  func(storage.Blobs) storage.Blobs
-	maker  thumbnail.Limits
+	s3     func(*s3storage.Options)
 }
 
 // world is one process on a site.
@@ -203,12 +205,9 @@ func (s site) open(o setup) (w *world, stop func(), err error) {
 	if w.store, err = openStore(s.graph); err != nil {
 		return nil, nil, err
 	}
-	blobs, err := openBlobs(s.files)
+	blobs, err := openBlobs(s.files, o.s3)
 	if err != nil {
 		return nil, nil, err
-	}
-	if o.blobs != nil {
-		blobs = o.blobs(blobs)
 	}
 	store := w.store
 	if o.faults != nil {
@@ -229,7 +228,7 @@ func (s site) open(o setup) (w *world, stop func(), err error) {
 	}
 	o.Options.Log = quiet
 	o.Options.Now = func() time.Time { return time.Now().Add(time.Duration(w.late.Load())) }
-	w.Service = uploads.New(uploads.Parts{Graph: w.graph, Identity: w.ids, Ledger: w.ledger, Blobs: blobs, Spool: spool, Maker: thumbnail.New(o.maker)}, o.Options)
+	w.Service = uploads.New(uploads.Parts{Graph: w.graph, Identity: w.ids, Ledger: w.ledger, Blobs: blobs, Spool: spool, Maker: thumbnail.New(thumbnail.Limits{})}, o.Options)
 	if err := w.settle(); err != nil {
 		stop()
 		return nil, nil, err
@@ -400,7 +399,14 @@ func pictureOf(width, height, seed int) []byte {
 	return b.Bytes()
 }
 
-func must(t testing.TB, err error) {
+// tb is what tests and rapid's cases have in common.
+type tb interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+}
+
+func must(t tb, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

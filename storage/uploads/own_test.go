@@ -1,0 +1,182 @@
+package uploads_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"trellis/graph"
+	"trellis/graph/identity"
+	"trellis/storage"
+	"trellis/storage/storagetest"
+	"trellis/storage/uploads"
+)
+
+// owner is what the place says whose it is.
+func (w *world) owner(t *testing.T) string {
+	t.Helper()
+	r, err := w.Blobs().Open(t.Context(), "owner", storage.Range{})
+	must(t, err)
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	must(t, err)
+	return strings.TrimSpace(string(b))
+}
+
+func (w *world) storeID(t *testing.T) string {
+	t.Helper()
+	info, err := w.store.Info(t.Context())
+	must(t, err)
+	return info.Store
+}
+
+// isForeign checks that nothing is stored, and nothing removed.
+func (w *world) isForeign(t *testing.T) {
+	t.Helper()
+	before := w.look(t)
+	_, add := w.add(uploads.Incoming{}, picture(99))
+	_, announce := w.announce(uuid.NewString(), picture(99))
+	w.graceOver()
+	_, sweep := w.Sweep(t.Context())
+	w.late.Store(0)
+	for what, err := range map[string]error{"add": add, "announce": announce, "sweep": sweep} {
+		if !errors.Is(err, uploads.ErrForeign) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	after := w.look(t)
+	if len(after.uploads) != len(before.uploads) || len(after.blobs) != len(before.blobs) || !slices.Equal(keys(after), keys(before)) {
+		t.Errorf("before: %v, after: %v", keys(before), keys(after))
+	}
+}
+
+func keys(h holdings) []storage.Key { return slices.Sorted(maps.Keys(h.objects)) }
+
+func TestPlaceOfAnotherGraphIsLeftAlone(t *testing.T) {
+	mine := newSite(t)
+	w := mine.start(t, setup{})
+	w.mustAdd(t, picture(1))
+	other := newSite(t)
+	other.files = mine.files
+	b := other.start(t, setup{})
+	b.isForeign(t)
+	b.isForeign(t)
+	w.isSwept(t)
+	if w.owner(t) != w.storeID(t) {
+		t.Errorf("the owner is %s, not %s", w.owner(t), w.storeID(t))
+	}
+}
+
+func TestImportedGraphTakesItsPlaceOver(t *testing.T) {
+	from := newSite(t)
+	old := from.start(t, setup{})
+	kept := old.mustAdd(t, picture(1))
+	into := newSite(t)
+	into.files = from.files
+	importInto(t, old, into.graph)
+	w := into.start(t, setup{})
+	w.mustAdd(t, picture(2))
+	w.isSwept(t)
+	w.isCurrent(t)
+	if _, err := w.upload(kept); err != nil {
+		t.Error(err)
+	}
+	if w.owner(t) != w.storeID(t) {
+		t.Errorf("the owner is %s, not %s", w.owner(t), w.storeID(t))
+	}
+	// The process of the graph that it was must not take away what is new here.
+	before := w.look(t)
+	for range 2 {
+		old.graceOver()
+		if _, err := old.Sweep(t.Context()); !errors.Is(err, uploads.ErrForeign) {
+			t.Errorf("the old graph: %v", err)
+		}
+	}
+	old.isForeign(t)
+	if got := keys(w.look(t)); !slices.Equal(got, keys(before)) || w.owner(t) != w.storeID(t) {
+		t.Errorf("the old graph left %v of %v to %s", got, keys(before), w.owner(t))
+	}
+	w.isSwept(t)
+}
+
+// importInto fills an empty store with all that is in the world's.
+func importInto(t *testing.T, w *world, address string) {
+	t.Helper()
+	var list []graph.Record
+	info, err := w.store.Export(t.Context(), func(r graph.Record) error {
+		if r.Node != nil {
+			n := *r.Node
+			list = append(list, graph.Record{Node: &n})
+		} else {
+			e := *r.Edge
+			list = append(list, graph.Record{Edge: &e})
+		}
+		return nil
+	})
+	must(t, err)
+	store, err := openStore(address)
+	must(t, err)
+	must(t, store.Import(t.Context(), info.Head, func() (graph.Record, error) {
+		if len(list) == 0 {
+			return graph.Record{}, io.EOF
+		}
+		r := list[0]
+		list = list[1:]
+		return r, nil
+	}))
+	must(t, store.Close())
+}
+
+func TestEmptyPlaceIsTaken(t *testing.T) {
+	s := settledSite(t)
+	w := s.start(t, setup{})
+	// What is no file of Trellis is nobody's business.
+	strange := []byte("not ours")
+	for _, key := range []storage.Key{"other/thing", "blobs/file", "arriving/a/b", "readme"} {
+		must(t, w.Blobs().Put(t.Context(), key, bytes.NewReader(strange), storagetest.Object(strange, "text/plain")))
+	}
+	w.graceOver()
+	done, err := w.Sweep(t.Context())
+	if err != nil || done != (uploads.Swept{}) || w.owner(t) != w.storeID(t) {
+		t.Errorf("%+v, %v; the owner is %q", done, err, w.owner(t))
+	}
+	if n := len(w.look(t).objects); n != 5 {
+		t.Errorf("%d objects", n)
+	}
+}
+
+// What lies about is removed only when it is old, and only if nothing needs it.
+func TestSweepRemovesWhatIsOldAndLost(t *testing.T) {
+	w := settledSite(t).start(t, setup{})
+	kept := w.mustAdd(t, picture(1))
+	waiting, missing := uuid.NewString(), uuid.NewString()
+	_, err := w.announce(waiting, picture(2))
+	must(t, err)
+	blob := w.look(t).stored[kept]
+	lost := []storage.Key{"blobs/gone/original", "blobs/gone/256.webp", storage.Key("arriving/" + missing), storage.Key("arriving/" + kept)}
+	for _, key := range append(lost, storage.Key("arriving/"+waiting), storage.Key("blobs/"+blob+"/64.webp")) {
+		b := picture(2)
+		must(t, w.Blobs().Put(t.Context(), key, bytes.NewReader(b), storagetest.Object(b, "image/png")))
+	}
+	if done, err := w.Sweep(context.Background()); err != nil || done != (uploads.Swept{}) {
+		t.Errorf("while it is young: %+v, %v", done, err)
+	}
+	w.graceOver()
+	if done, err := w.Sweep(t.Context()); err != nil || done != (uploads.Swept{Overdue: 1, Objects: len(lost)}) {
+		t.Errorf("when it is old: %+v, %v", done, err)
+	}
+	w.isTidy(t)
+	if h := w.look(t); len(h.objects) != 4 || h.uploads[kept] == nil {
+		t.Errorf("left: %v", keys(h))
+	}
+	if n, err := w.upload(kept); err != nil || n.Props.String(identity.PropState) != identity.StateReady {
+		t.Error(err)
+	}
+}
