@@ -244,6 +244,8 @@ func serveSigned(c *call) error {
 	switch {
 	case err == nil && w.outside:
 		return outsideOfFile()
+	case err != nil && c.coming.fault != nil:
+		return c.cutOff(c.coming.fault)
 	case errors.Is(err, storage.ErrRefused):
 		return problem(http.StatusForbidden, "forbidden", "the address is not valid, or not any more")
 	case errors.Is(err, storage.ErrMismatch):

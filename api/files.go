@@ -163,6 +163,7 @@ type patient struct {
 	conn  *http.ResponseController
 	stall time.Duration
 	read  int64
+	fault error // why it could not be read to its end
 }
 
 // bePatient has the body, of at most so many bytes, read like that.
@@ -176,7 +177,9 @@ func (p *patient) Read(b []byte) (int, error) {
 	// A connection that cannot set it has the deadline of the server.
 	_ = p.conn.SetReadDeadline(time.Now().Add(p.stall))
 	n, err := p.ReadCloser.Read(b)
-	p.read += int64(n)
+	if p.read += int64(n); err != nil && !errors.Is(err, io.EOF) {
+		p.fault = err
+	}
 	return n, err
 }
 

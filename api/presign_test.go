@@ -165,3 +165,23 @@ func TestWhatIsAnnouncedMustBePossible(t *testing.T) {
 	}
 	w.run([]scenario{{"acme-owner", "POST", presign, strings.Replace(good, `,"parent":""`, "", 1), 201, `"belongs_to":"user:acme-owner"`, nil}})
 }
+
+func TestASignedBodyThatDoesNotComeWholeIsNotStored(t *testing.T) {
+	w := newWorld(t, api.Options{Stall: 150 * time.Millisecond}).sample()
+	logo := picture(t, 30, 30, 1)
+	path, address, _ := w.announce("acme-owner", announcement("a.png", "image/png", logo, ""))
+	request := fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n", address)
+	announced := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(logo))
+	if status, body := w.raw(request+announced+logo[:40], false); status != 408 || !strings.Contains(body, "problem:timeout") {
+		t.Errorf("stalled: %d %s", status, body)
+	}
+	if status, body := w.raw(request+"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n", false); status != 422 || !strings.Contains(body, "problem:file-mismatch") {
+		t.Errorf("in chunks: %d %s", status, body)
+	}
+	w.raw(request+announced+logo[:40], true)
+	w.run([]scenario{{"acme-owner", "POST", path + "/complete", "", 409, "not-arrived", nil}})
+	time.Sleep(50 * time.Millisecond) // for the server to notice
+	if len(w.objects()) > 0 || strings.Contains(w.logs.String(), "level=ERROR") {
+		t.Errorf("%v %s", w.objects(), w.logs)
+	}
+}

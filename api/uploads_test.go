@@ -14,6 +14,7 @@ import (
 
 	"trellis/api"
 	"trellis/graph"
+	"trellis/storage"
 )
 
 // tidying has what nothing needs removed, as a server does.
@@ -374,4 +375,46 @@ func TestARepeatedUploadIsMadeOnce(t *testing.T) {
 	if n := len(ids(w.ok("acme-owner", "GET", v1+"/uploads", ""))); n != 3 {
 		t.Errorf("%d uploads", n)
 	}
+}
+
+func TestWhatCannotBeReadIsNotSaidToBeThere(t *testing.T) {
+	w := newWorld(t, api.Options{}).sample()
+	logo := picture(t, 30, 30, 1)
+	id := w.sent("acme-owner", "?parent=organization:acme", "a.png", logo)
+	w.ok("acme-owner", "PATCH", v1+"/organizations/acme", `{"icon":"upload:`+id+`"}`)
+	one := v1 + "/uploads/" + id
+	signed := w.do("acme-owner", "GET", one, "").header.Get("Location")
+	path, address, header := w.announce("acme-owner", announcement("b.png", "image/png", logo, ""))
+	for _, key := range w.objects() {
+		must(t, w.uploads.Blobs().Delete(t.Context(), storage.Key(key)))
+	}
+	w.run([]scenario{
+		{"acme-owner", "GET", one + "?disposition=stream", "", 500, "bytes-missing", nil},
+		{"acme-owner", "GET", one + "/thumbnail", "", 500, "bytes-missing", nil},
+		{"acme-owner", "GET", v1 + "/organizations/acme/icon", "", 500, "bytes-missing", nil},
+		{"", "GET", signed, "", 404, "not-found", nil},
+		{"acme-owner", "GET", one + "/meta", "", 200, `"ready"`, nil},
+	})
+	if logs := w.logs.String(); !strings.Contains(logs, "level=ERROR") || strings.Contains(logs, "signature=") {
+		t.Error(logs)
+	}
+	head := w.head()
+	must(t, w.uploads.Blobs().Close())
+	w.run([]scenario{
+		{"acme-owner", "GET", one + "?disposition=stream", "", 503, "unavailable", nil},
+		{"acme-owner", "GET", one, "", 503, "unavailable", nil},
+		{"acme-owner", "GET", one + "/thumbnail?size=32", "", 503, "unavailable", nil},
+		{"acme-owner", "POST", path + "/complete", "", 503, "unavailable", nil},
+		{"", "PUT", address, logo, 503, "unavailable", header},
+		{"", "GET", signed, "", 503, "unavailable", nil},
+		{"acme-owner", "GET", one + "/meta", "", 200, `"ready"`, nil},
+		{"acme-owner", "GET", v1 + "/users/acme-owner/avatar", "", 200, "WEBP", nil},
+	})
+	if w.head() != head {
+		t.Error("something was written")
+	}
+	if a := w.do("acme-owner", "POST", v1+"/uploads", picture(t, 31, 31, 1), asPNG...); a.status != 503 || a.problem() != "unavailable" || len(ids(w.ok("acme-owner", "GET", v1+"/uploads", ""))) != 2 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	w.ok("acme-owner", "DELETE", one+"?cascade=true", "")
 }
