@@ -214,3 +214,48 @@ func TestNodesLoseThePictureThatGoesWithItsPlace(t *testing.T) {
 		}
 	})
 }
+
+// TestPicturesChangeAtTheLastMoment lets somebody else be faster, each time where it
+// would hurt: the work starts over on what is there then.
+func TestPicturesChangeAtTheLastMoment(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.done(root, storing("both", "organization:acme", w.file("both", true)), picturing("project:billing", "both"), picturing("project:ledger", "both"))
+		happened := w.between("upload:both", true, func() { w.done(root, picturing("project:ledger", "")) })
+		w.done(root, picturing("project:billing", ""))
+		if !happened() || w.exists("upload:both") {
+			t.Error("two left a picture at once, and it stays")
+		}
+
+		w.upload(root, "first", "organization:acme", true)
+		w.done(root, picturing("project:billing", "first"))
+		happened = w.between("upload:first", true, func() { w.done(root, picturing("project:ledger", "first")) })
+		w.done(root, picturing("project:billing", ""))
+		if !happened() {
+			t.Error("nothing happened")
+		}
+		w.shows("project:ledger", "first")
+
+		happened = w.between("project:ledger", false, func() { w.must(root, `{"op":"patch","node":"project:ledger","data":{"name":"Books"}}`) })
+		w.must(root, `{"op":"delete","node":"upload:first","cascade":true}`)
+		if w.shows("project:ledger", ""); !happened() || w.props("project:ledger").String("name") != "Books" {
+			t.Error("a change of the node is lost")
+		}
+
+		w.upload(root, "gone", "organization:acme", false)
+		happened = w.between("upload:gone", false, func() { w.must(root, `{"op":"delete","node":"upload:gone"}`) })
+		pointing(t, w.lost(root, graph.Invalid, `{"op":"patch","node":"project:ledger","data":{"icon":"upload:gone"}}`), "/data/icon", "no such upload")
+		if !happened() {
+			t.Error("nothing happened")
+		}
+	})
+}
+
+// lost asserts the kind of error.
+func (w *world) lost(who graph.Ref, kind graph.ErrorKind, text string) *graph.Error {
+	w.t.Helper()
+	_, err := w.apply(who, text)
+	if err == nil || graph.KindOf(err) != kind {
+		w.t.Fatalf("%s: got %v (%v), want %v", text, err, graph.KindOf(err), kind)
+	}
+	return err.(*graph.Error)
+}

@@ -41,27 +41,40 @@ func onBoth(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// lateStore lets something happen after it was asked for the edges at a node, before
-// the answer is used.
+// lateStore lets something happen after it was asked for a node, or for the edges
+// at one, before the answer is used.
 type lateStore struct {
 	graph.Store
 	at     graph.Ref
+	edges  bool
 	happen func()
 }
 
 func (s *lateStore) Ask(ctx context.Context, q graph.Question) (graph.Answer, error) {
 	a, err := s.Store.Ask(ctx, q)
-	if h := s.happen; h != nil && q.Name == graph.EdgesIn && slices.Contains(q.Refs, s.at) {
-		s.happen = nil
-		h()
-	}
+	s.asked(q.Refs, q.Name == graph.EdgesIn)
 	return a, err
 }
 
-// between has something happen when the service has looked at a node and not yet written.
-func (w *world) between(r string, happen func()) {
+func (s *lateStore) Nodes(ctx context.Context, refs []graph.Ref) ([]graph.Node, error) {
+	n, err := s.Store.Nodes(ctx, refs)
+	s.asked(refs, false)
+	return n, err
+}
+
+func (s *lateStore) asked(refs []graph.Ref, edges bool) {
+	if h := s.happen; h != nil && edges == s.edges && slices.Contains(refs, s.at) {
+		s.happen = nil
+		h()
+	}
+}
+
+// between has something happen when the service has looked at a node, or at the edges
+// there, and not yet written. What it returns tells whether that has come.
+func (w *world) between(r string, edges bool, happen func()) func() bool {
 	s := w.store.(*lateStore)
-	s.at, s.happen = node(w.t, r), happen
+	s.at, s.edges, s.happen = node(w.t, r), edges, happen
+	return func() bool { return s.happen == nil }
 }
 
 func (w *world) do(who graph.Ref, muts ...identity.Mutation) (identity.Outcome, error) {

@@ -81,7 +81,7 @@ func TestATombstoneKeepsTheBlobsOfWhatIsInIt(t *testing.T) {
 		w.restore(root, inner)
 		w.same("nested", w.export(), before)
 
-		inner = w.delete(root, "project:billing")
+		w.delete(root, "project:billing")
 		outer = w.delete(root, "organization:acme")
 		w.must(root, `{"op":"delete","node":"`+outer+`"}`)
 		for blob, want := range map[string]string{"b1": "", "b2": "upload:eve", "b3": "", "b4": "", "b5": ""} {
@@ -160,13 +160,9 @@ func TestAnUploadAtTheLastMomentIsDeletedToo(t *testing.T) {
 			id, r := fmt.Sprintf("late%d", i), fmt.Sprintf("project:p%d", i)
 			w.must(root, `{"op":"create","node":"`+r+`","data":{"organization":"acme"}}`)
 			f := w.file(id, true)
-			happened := false
-			w.between(r, func() {
-				w.done(root, storing(id, r, f), picturing("project:ledger", id))
-				happened = true
-			})
+			happened := w.between(r, true, func() { w.done(root, storing(id, r, f), picturing("project:ledger", id)) })
 			o := w.must(root, `{"op":"delete","node":"`+r+`","cascade":true,"erase":`+erase+`}`)
-			if !happened || w.exists("upload:"+id) || w.exists(r) {
+			if !happened() || w.exists("upload:"+id) || w.exists(r) {
 				t.Error("something is left")
 			}
 			w.shows("project:ledger", "")
