@@ -97,7 +97,7 @@ func (s *Service) Complete(ctx context.Context, caller identity.Caller, id strin
 	if err != nil {
 		return s.orComplete(ctx, id, s.refuse(ctx, &n, err))
 	}
-	defer f.Close() //nolint:errcheck // it was read, and has no name
+	defer f.Close() // it was read, and has no name
 	in, err := s.inspect(ctx, f, want.ContentType)
 	if err != nil {
 		return identity.Outcome{}, s.refuse(ctx, &n, err)
@@ -151,7 +151,7 @@ func (s *Service) arrived(ctx context.Context, id string, want storage.Object) (
 	if err != nil {
 		return nil, err
 	}
-	defer r.Body.Close() //nolint:errcheck // what counts is what was read
+	defer r.Body.Close() // what counts is what was read
 	f, err := s.spool.Take(ctx, r.Body, want.Size)
 	if errors.Is(err, storage.ErrTooLarge) {
 		return nil, mismatch()

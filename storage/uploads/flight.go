@@ -13,11 +13,11 @@ type flights struct{ group singleflight.Group }
 // makingTime limits one making, which goes on when those who wait have gone.
 const makingTime = time.Minute
 
-func (f *flights) do(ctx context.Context, key string, make func(context.Context) error) error {
+func (f *flights) do(ctx context.Context, key string, create func(context.Context) error) error {
 	done := f.group.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), makingTime)
 		defer cancel()
-		return nil, make(ctx)
+		return nil, create(ctx)
 	})
 	select {
 	case r := <-done:

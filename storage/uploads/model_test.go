@@ -47,7 +47,7 @@ func TestRandomHistories(t *testing.T) {
 		}
 		n := *many / 2
 		if s.graph != siteIn(s.dir).graph {
-			n = 3
+			n = 2
 		}
 		checks(t, n)
 		t.Run("one after the other", func(t *testing.T) { rapid.Check(t, run(false)) })
@@ -105,7 +105,7 @@ func tell(t *testing.T, rt *rapid.T, s site, moves []move, concurrent bool) {
 	}
 	_, err := x.worlds[1].graph.Sync(context.Background())
 	must(t, err)
-	make := func(m move) {
+	play := func(m move) {
 		if err := deeds[m.Do](x, x.worlds[m.Who], m); !excusable(err) {
 			rt.Errorf("%+v: %v (%v)", m, err, graph.KindOf(err))
 		}
@@ -116,7 +116,7 @@ func tell(t *testing.T, rt *rapid.T, s site, moves []move, concurrent bool) {
 			busy.Go(func() {
 				for i, m := range moves {
 					if i%3 == half {
-						make(m)
+						play(m)
 					}
 				}
 			})
@@ -124,7 +124,7 @@ func tell(t *testing.T, rt *rapid.T, s site, moves []move, concurrent bool) {
 		busy.Wait()
 	} else {
 		for _, m := range moves {
-			make(m)
+			play(m)
 		}
 	}
 	x.worlds[0].isSwept(rt)

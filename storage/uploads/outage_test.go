@@ -44,14 +44,14 @@ func TestServerGoneAtEveryStep(t *testing.T) {
 	if os.Getenv(server) == "" {
 		server = localStack
 	}
-	real := bucket(t, server)
+	place := bucket(t, server)
 	for name, p := range plays {
 		t.Run(name, func(t *testing.T) {
 			base := settledSite(t)
 			for step, going := 1, true; going; step++ {
 				for _, when := range []moment{before, during} {
 					s := base.copy(t)
-					s.files = strings.Replace(real, "?", fmt.Sprintf("/%d-%s?", step, when), 1)
+					s.files = strings.Replace(place, "?", fmt.Sprintf("/%d-%s?", step, when), 1)
 					p.prepared(t, s)
 					if !p.abandoned(t, s, step, when) && when == before {
 						going = false

@@ -61,7 +61,7 @@ func (s *Service) owner(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer r.Body.Close() //nolint:errcheck // what counts is what was read
+	defer r.Body.Close() // what counts is what was read
 	b, err := io.ReadAll(io.LimitReader(r.Body, 256))
 	return strings.TrimSpace(string(b)), err
 }

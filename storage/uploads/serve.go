@@ -94,12 +94,12 @@ func (s *Service) picture(ctx context.Context, blob, contentType string) error {
 	if err != nil {
 		return lost(err)
 	}
-	defer r.Body.Close() //nolint:errcheck // what counts is what was read
+	defer r.Body.Close() // what counts is what was read
 	f, err := s.spool.Take(ctx, r.Body, r.Size)
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it was read, and has no name
+	defer f.Close() // it was read, and has no name
 	pictures, err := s.maker.Make(ctx, f, contentType, ThumbnailSize)
 	if errors.Is(err, thumbnail.ErrDamaged) || errors.Is(err, thumbnail.ErrTooExpensive) || errors.Is(err, thumbnail.ErrUnsupported) || errors.Is(err, thumbnail.ErrTooManyPixels) {
 		return &NoThumbnailError{Reason: reason(err)}
@@ -118,7 +118,7 @@ func (s *Service) readPicture(ctx context.Context, key storage.Key) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	defer r.Body.Close() //nolint:errcheck // what counts is what was read
+	defer r.Body.Close() // what counts is what was read
 	return io.ReadAll(io.LimitReader(r.Body, maxPicture))
 }
 
