@@ -195,6 +195,9 @@ func fileContent(r *route) map[string]*huma.MediaType {
 	}
 	out := map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}
 	for _, t := range content.Types() {
+		if r.in.picture && !strings.HasPrefix(t, "image/") {
+			continue
+		}
 		out[t] = &huma.MediaType{Schema: binary()}
 	}
 	return out

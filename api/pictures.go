@@ -48,8 +48,8 @@ func pictureRoutes() []route {
 				doc:   "A WEBP picture; of a drawing in SVG, the drawing. Where none is set, one that is made of the id: always the same.",
 				query: []param{sizeParam()}, binary: true, files: true, handle: readPicture},
 			route{method: put, path: path, id: "put" + name, tag: "pictures", summary: fmt.Sprintf("Send a file as the %s of a %s", field, p.one), status: http.StatusCreated, edits: true, needs: changes, node: p.node,
-				doc: aboutFiles + "It needs upload:create on the " + p.one + " as well. The one before is deleted unless something else has it as its picture.",
-				in:  body{file: true}, out: Upload{}, handle: putPicture},
+				doc: aboutFiles + "Of these, an image is wanted. It needs upload:create on the " + p.one + " as well. The one before is deleted unless something else has it as its picture.",
+				in:  body{file: true, picture: true}, out: Upload{}, handle: putPicture},
 			route{method: del, path: path, id: "delete" + name, tag: "pictures", summary: fmt.Sprintf("Take away the %s of a %s", field, p.one), edits: true, needs: changes, node: p.node,
 				out: Deletion{}, handle: deletePicture})
 	}

@@ -105,8 +105,8 @@ type body struct {
 	// withID: the id may (or, with needID, must) be given.
 	withID, needID bool
 	optional       bool
-	// file: the body is a file, or a form with one.
-	file bool
+	// file: the body is a file, or a form with one. picture: it must be an image.
+	file, picture bool
 }
 
 // homed tells whether the path says where the node belongs.
