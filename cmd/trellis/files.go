@@ -25,7 +25,7 @@ func (k *core) openFiles(c *config.Config) (*uploads.Service, error) {
 	maker := thumbnail.New(thumbnail.Limits{Memory: c.ThumbnailMemory, Time: c.ThumbnailTime, Workers: c.ThumbnailWorkers})
 	return uploads.New(
 		uploads.Parts{Graph: k.graph, Identity: k.ids, Ledger: k.ledger, Blobs: blobs, Spool: spool, Maker: maker},
-		uploads.Options{MaxSize: c.MaxFile, OrganizationQuota: c.OrganizationQuota, CreatorQuota: c.UserQuota, Now: time.Now, Log: k.log}), nil
+		uploads.Options{MaxSize: c.MaxFile, OrganizationQuota: c.OrganizationQuota, CreatorQuota: c.UserQuota, TakeOver: c.TakeOverStorage, Now: time.Now, Log: k.log}), nil
 }
 
 func openBlobs(c *config.Config) (storage.Blobs, error) {

@@ -2,6 +2,7 @@ package uploads
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -75,6 +76,8 @@ func (s *Service) look(ctx context.Context) {
 		}
 	})
 	switch {
+	case errors.Is(err, ErrForeign) && was == nil:
+		s.Log.ErrorContext(ctx, "files can neither be stored nor read: those in this place belong to another graph; if this is that graph, moved to another store, take the place over once with TRELLIS_STORAGE_TAKE_OVER=true")
 	case err != nil && (was == nil || was.Error() != err.Error()):
 		s.Log.ErrorContext(ctx, "files can neither be stored nor read", "error", err)
 	case err == nil && was != nil:

@@ -27,9 +27,10 @@ func (s *Service) own(ctx context.Context) error {
 }
 
 // claim looks whose the objects are, and writes that down where nobody has yet.
-// Objects named as another graph's are taken over if nodes of this one stand for
-// them: then it was moved to another store. A process whose objects were taken
-// over does not take them back, or both graphs would sweep away what is the other's.
+// Objects named as another graph's are taken over only if that is asked for, and
+// nodes of this one stand for them: then it was moved to another store. A copy of a
+// graph that is tried out beside the original would sweep away what is new there.
+// A process whose objects were taken over does not take them back.
 func (s *Service) claim(ctx context.Context) error {
 	info, err := s.graph.Store().Info(ctx)
 	if err != nil {
@@ -41,7 +42,7 @@ func (s *Service) claim(ctx context.Context) error {
 	}
 	if owner != info.Store {
 		s.owned.Store(false)
-		if owner != "" && s.was.Load() {
+		if owner != "" && (!s.TakeOver || s.was.Load()) {
 			return ErrForeign
 		}
 		if err := s.adopt(ctx, info.Store); err != nil {

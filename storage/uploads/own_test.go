@@ -81,7 +81,9 @@ func TestImportedGraphTakesItsPlaceOver(t *testing.T) {
 	into := newSite(t)
 	into.files = from.files
 	importInto(t, old, into.graph)
-	w := into.start(t, setup{})
+	untold := into.start(t, setup{})
+	untold.isForeign(t)
+	w := into.start(t, setup{Options: uploads.Options{TakeOver: true}})
 	w.mustAdd(t, picture(2))
 	w.isSwept(t)
 	w.isCurrent(t)

@@ -41,6 +41,9 @@ type Options struct {
 	// Grace is how old bytes without an upload must be before a sweep takes them
 	// for lost, and how long after its time an announced upload is kept; 1 hour.
 	Grace time.Duration
+	// TakeOver lets this graph take a place over that is named as another one's:
+	// once, after it was moved to another store.
+	TakeOver bool
 	// Picturing is how long an upload waits for its thumbnail; what is not made
 	// then is made when somebody asks for it; 20 seconds.
 	Picturing time.Duration

@@ -59,8 +59,9 @@ type Config struct {
 	ForwardedHeader string
 	Retention       audit.Retention
 
-	StorageURL string
-	MaxFile    int64
+	StorageURL      string
+	TakeOverStorage bool
+	MaxFile         int64
 	// Quotas are in bytes, 0 without limit.
 	OrganizationQuota, UserQuota int64
 	ThumbnailMemory              int64

@@ -20,6 +20,11 @@ var storageSettings = []Setting{
 		set: func(c *Config, s string) error { c.StorageURL = s; return parseStorageURL(s) },
 	},
 	{
+		Name: "TRELLIS_STORAGE_TAKE_OVER", Default: "false",
+		Doc: "Take over a place that belongs to another graph. For the first start of a graph that was moved to another store by `trellis export` and `trellis import`, when the server of the old one has stopped for good; to be taken away afterwards.",
+		set: func(c *Config, s string) (err error) { c.TakeOverStorage, err = parseBool(s); return err },
+	},
+	{
 		Name: "TRELLIS_STORAGE_MAX_FILE", Default: "50M",
 		Doc: "How large one file may be; K, M and G may follow the number.",
 		set: func(c *Config, s string) (err error) {
