@@ -2,6 +2,7 @@ package uploads_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -98,14 +99,16 @@ func (b *faultyBlobs) Delete(ctx context.Context, keys ...storage.Key) error {
 	if len(keys) == 0 {
 		return b.Blobs.Delete(ctx)
 	}
-	at := b.step("delete " + string(keys[0]))
+	at := b.step(fmt.Sprintf("delete %d %s", len(keys), keys[0]))
 	at(before)
 	// The last one alone, so that there is a middle.
 	most := len(keys) - 1
-	if err := b.Blobs.Delete(ctx, keys[:most]...); err != nil {
-		return err
+	if most > 0 {
+		if err := b.Blobs.Delete(ctx, keys[:most]...); err != nil {
+			return err
+		}
+		at(during)
 	}
-	at(during)
 	err := b.Blobs.Delete(ctx, keys[most])
 	at(after)
 	return err

@@ -77,7 +77,9 @@ type tale struct {
 	orgs   [2]graph.Ref
 
 	mu      sync.Mutex
-	ends    [2]int         // how often somebody began to remove the organization
+	ends    [2]int // how often somebody began, or ceased, to remove the organization
+	ending  [2]int // how many are at it
+	atOnce  bool
 	known   []string       // uploads that were made, or may have been
 	live    map[string]int // their contents
 	home    map[string]int // where they are
@@ -92,7 +94,7 @@ type pending struct {
 
 // tell makes the moves, and looks at what came of them.
 func tell(t *testing.T, rt *rapid.T, s site, moves []move, concurrent bool) {
-	x := &tale{live: map[string]int{}, home: map[string]int{}, pending: map[string]pending{}, packed: map[graph.Ref]map[string]int{}}
+	x := &tale{atOnce: concurrent, live: map[string]int{}, home: map[string]int{}, pending: map[string]pending{}, packed: map[graph.Ref]map[string]int{}}
 	for i := range x.worlds {
 		w, stop, err := s.open(setup{})
 		must(t, err)
@@ -171,7 +173,7 @@ func (x *tale) made(id string, where, content, ends int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.known = append(x.known, id)
-	if x.ends[where] == ends {
+	if x.ends[where] == ends && x.ending[where] == 0 {
 		x.live[id], x.home[id] = content, where
 	}
 }
@@ -196,6 +198,7 @@ func (x *tale) any(n int) string {
 func (x *tale) end(w *world, where int, erase bool) error {
 	x.mu.Lock()
 	x.ends[where]++
+	x.ending[where]++
 	gone := map[string]int{}
 	for id, content := range x.live {
 		if x.home[id] == where {
@@ -204,6 +207,12 @@ func (x *tale) end(w *world, where int, erase bool) error {
 		}
 	}
 	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		x.ends[where]++
+		x.ending[where]--
+		x.mu.Unlock()
+	}()
 	o, err := w.ids.Apply(context.Background(), admin, []identity.Mutation{{Op: identity.OpDelete, Node: x.orgs[where], Cascade: true, Erase: erase}}, identity.ApplyOptions{})
 	if err != nil {
 		return err
@@ -287,15 +296,19 @@ var deeds = map[string]func(*tale, *world, move) error{
 		}
 		return errors.Join(faults...)
 	},
-	"expire": func(_ *tale, w *world, _ move) error {
-		w.graceOver()
-		defer w.late.Store(0)
+	"expire": func(x *tale, w *world, _ move) error {
+		if !x.atOnce {
+			w.graceOver()
+			defer w.late.Store(0)
+		}
 		_, err := w.Discard(context.Background())
 		return err
 	},
-	"sweep": func(_ *tale, w *world, _ move) error {
-		w.graceOver()
-		defer w.late.Store(0)
+	"sweep": func(x *tale, w *world, _ move) error {
+		if !x.atOnce { // what is arriving at the moment is safe by its age
+			w.graceOver()
+			defer w.late.Store(0)
+		}
 		done, err := w.Sweep(context.Background())
 		if done.Missing > 0 {
 			return fmt.Errorf("bytes are missing: %+v", done)
@@ -350,7 +363,7 @@ func (x *tale) tombstone(w *world, m move, op identity.Op) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.ends[m.Where] == ends {
+	if x.ends[m.Where] == ends && x.ending[m.Where] == 0 {
 		maps.Copy(x.live, x.packed[newest])
 	}
 	return nil

@@ -30,27 +30,32 @@ type holdings struct {
 func (w *world) look(t tb) holdings {
 	t.Helper()
 	h := holdings{map[string]*graph.Node{}, map[string]*graph.Node{}, map[string]string{}, map[string][]string{}, map[storage.Key]storage.Info{}}
-	_, err := w.store.Export(context.Background(), func(r graph.Record) error {
-		switch {
-		case r.Node != nil && r.Node.Ref.Type == identity.Upload:
-			n := *r.Node
-			h.uploads[n.Ref.ID] = &n
-		case r.Node != nil && r.Node.Ref.Type == identity.Blob:
-			n := *r.Node
-			h.blobs[n.Ref.ID] = &n
-		case r.Edge != nil && r.Edge.Kind == identity.StoredAs:
-			e := r.Edge
-			h.users[e.To.ID] = append(h.users[e.To.ID], e.From.String())
-			if e.From.Type == identity.Upload {
+	var blobs []graph.Ref
+	w.ask(t, graph.Question{Name: graph.NodesByType, Type: identity.Upload}, func(a *graph.Answer) {
+		for i := range a.Nodes {
+			h.uploads[a.Nodes[i].Ref.ID] = &a.Nodes[i]
+		}
+	})
+	w.ask(t, graph.Question{Name: graph.NodesByType, Type: identity.Blob}, func(a *graph.Answer) {
+		for i := range a.Nodes {
+			h.blobs[a.Nodes[i].Ref.ID] = &a.Nodes[i]
+			blobs = append(blobs, a.Nodes[i].Ref)
+		}
+	})
+	if len(blobs) > 0 {
+		w.ask(t, graph.Question{Name: graph.EdgesIn, Refs: blobs, Kinds: []graph.Kind{identity.StoredAs}}, func(a *graph.Answer) {
+			for _, e := range a.Edges {
+				h.users[e.To.ID] = append(h.users[e.To.ID], e.From.String())
+				if e.From.Type != identity.Upload {
+					continue
+				}
 				if other, two := h.stored[e.From.ID]; two {
 					t.Errorf("%s is stored as %s and as %s", e.From, other, e.To)
 				}
 				h.stored[e.From.ID] = e.To.ID
 			}
-		}
-		return nil
-	})
-	must(t, err)
+		})
+	}
 	for after := storage.Key(""); ; {
 		list, err := w.Blobs().List(context.Background(), "", after, 1000)
 		must(t, err)
@@ -59,6 +64,19 @@ func (w *world) look(t tb) holdings {
 		}
 		for _, o := range list {
 			h.objects[o.Key], after = o, o.Key
+		}
+	}
+}
+
+// ask reads all pages of an answer.
+func (w *world) ask(t tb, q graph.Question, page func(*graph.Answer)) {
+	t.Helper()
+	for q.Limit = graph.MaxPage; ; {
+		a, err := w.store.Ask(context.Background(), q)
+		must(t, err)
+		page(&a)
+		if q.After = a.Next; q.After == "" {
+			return
 		}
 	}
 }
