@@ -190,11 +190,6 @@ func announceUpload(c *call) error {
 	}
 	copy(a.SHA256[:], sum)
 	_, ch, err := c.write(func(o identity.ApplyOptions) (graph.Revision, *graph.Change, error) {
-		// Whoever may not is told so, and nothing of quotas.
-		dry := identity.Mutation{Op: identity.OpStoreUpload, Node: graph.Ref{Type: identity.Upload, ID: a.ID}, File: &identity.File{Parent: a.Parent}}
-		if _, err := c.Identity.Apply(c.ctx(), c.actor(), []identity.Mutation{dry}, identity.ApplyOptions{Dry: true}); err != nil {
-			return 0, nil, err
-		}
 		out, err := c.Uploads.Announce(c.ctx(), c.actor(), a, o)
 		return out.Revision, out.Change, err
 	})

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"time"
 )
 
 // ErrTooLarge says that more bytes came than may.
@@ -19,13 +21,28 @@ type Spool struct {
 	dir string
 }
 
-// NewSpool keeps its files in the directory, which is made if it is not there.
+// NewSpool keeps its files in the directory, which is made if it is not there. What
+// a process that was killed between making a file and taking its name away has left
+// is removed.
 func NewSpool(dir string) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the directory for files that arrive: %w", err)
 	}
+	left, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		return nil, fmt.Errorf("the directory for files that arrive: %w", err)
+	}
+	for _, name := range left {
+		// Another process may just have made it, or removed it.
+		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(name)
+		}
+	}
 	return &Spool{dir: dir}, nil
 }
+
+// pattern names files for the moment until their name is taken away.
+const pattern = "arriving-*"
 
 // Spooled is what was taken in. It reads from its beginning, and can be read at
 // several places at once by ReadAt. Close gives its room back.
@@ -42,7 +59,7 @@ const piece = 128 << 10
 // limit; ErrUnavailable if there is no room for them; other errors are those of
 // r and the context's.
 func (s *Spool) Take(ctx context.Context, r io.Reader, limit int64) (*Spooled, error) {
-	f, err := os.CreateTemp(s.dir, "arriving-*")
+	f, err := os.CreateTemp(s.dir, pattern)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

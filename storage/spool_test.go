@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"trellis/storage"
 )
@@ -91,5 +93,26 @@ func TestKeys(t *testing.T) {
 		if key.Valid() != ok {
 			t.Errorf("%q: %v", key, key.Valid())
 		}
+	}
+}
+
+func TestSpoolRemovesWhatAKilledProcessLeft(t *testing.T) {
+	dir := t.TempDir()
+	old, fresh := filepath.Join(dir, "arriving-1"), filepath.Join(dir, "arriving-2")
+	for _, name := range []string{old, fresh} {
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(old, past, past); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.NewSpool(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 1 || left[0] != fresh {
+		t.Fatal(left, err)
 	}
 }

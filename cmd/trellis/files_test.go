@@ -456,7 +456,7 @@ func (s *sentFiles) check(t *testing.T, server *testServer) {
 // TestNoAcknowledgedFileIsLostWhenTheProcessIsKilled kills the server in the
 // middle of eight uploads, again and again.
 func TestNoAcknowledgedFileIsLostWhenTheProcessIsKilled(t *testing.T) {
-	kills := 10
+	kills := 5
 	if testing.Short() {
 		kills = 3
 	}

@@ -83,11 +83,16 @@ type File struct {
 	Picture     bool
 	// Due is until when an announced file must have arrived; zero: it has.
 	Due time.Time
-	// Blob holds the bytes of a file that arrived. The batch is Stale, and names
-	// the blob, unless that is as it was at BlobAt.
+	// Blob holds the bytes of a file that arrived. It is made with the upload if
+	// BlobAt is 0; then the batch is refused with Exists, and names the blob that is
+	// there, if the content has one. Else it is refused with Stale, and names this
+	// blob, unless that is as it was at BlobAt.
 	Blob   graph.Ref
 	BlobAt graph.Revision
 }
+
+// BlobName is the unique name under which the blob of some content is found.
+func BlobName(sha256 string) string { return "blob:" + sha256 }
 
 // storeUpload makes the upload, or says of an announced one that it has arrived.
 func (c *compiler) storeUpload(m *Mutation) error {
@@ -111,7 +116,12 @@ func (c *compiler) storeUpload(m *Mutation) error {
 	if err != nil || m.File.Blob.IsZero() {
 		return err
 	}
-	c.add(graph.RequireAt(m.File.Blob, m.File.BlobAt))
+	if f := m.File; f.BlobAt != 0 {
+		c.add(graph.RequireAt(f.Blob, f.BlobAt))
+	} else {
+		c.add(graph.RequireAbsent(f.Blob))
+		c.add(graph.Put(graph.Node{Ref: f.Blob, Names: []string{BlobName(f.SHA256)}, Props: graph.Props{PropSize: f.Size, PropSHA256: f.SHA256, PropContentType: f.ContentType}}))
+	}
 	c.add(graph.Link(graph.Edge{EdgeKey: graph.EdgeKey{From: m.Node, Kind: StoredAs, To: m.File.Blob}}))
 	return nil
 }

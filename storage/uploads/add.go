@@ -48,8 +48,7 @@ func (s *Service) Add(ctx context.Context, caller identity.Caller, in Incoming, 
 	if !in.PictureOf.IsZero() {
 		in.Parent = in.PictureOf
 	}
-	// Whoever may not is told so before anything is looked at or stored.
-	if _, err := s.identity.Apply(ctx, caller, muts(&identity.File{Name: "file", ContentType: "image/png", Parent: in.Parent, Picture: !in.PictureOf.IsZero()}), identity.ApplyOptions{Dry: true}); err != nil {
+	if err := s.may(ctx, caller, muts(&identity.File{Name: "file", ContentType: "image/png", Parent: in.Parent, Picture: !in.PictureOf.IsZero()})); err != nil {
 		return identity.Outcome{}, err
 	}
 	if err := s.own(ctx); err != nil {
@@ -75,6 +74,13 @@ func (s *Service) Add(ctx context.Context, caller identity.Caller, in Incoming, 
 	return out, err
 }
 
+// may finds out whether the caller may do it, before anything is looked at or
+// stored, and before a quota tells of an organization that is none of theirs.
+func (s *Service) may(ctx context.Context, caller identity.Caller, muts []identity.Mutation) error {
+	_, err := s.identity.Apply(ctx, caller, muts, identity.ApplyOptions{Dry: true})
+	return err
+}
+
 func ref(id string) graph.Ref { return graph.Ref{Type: identity.Upload, ID: id} }
 
 // reserve sets room aside in the quotas of the organization of a node and of whoever sends.
@@ -90,73 +96,71 @@ func (s *Service) reserve(parent, creator graph.Ref, size int64) (func(), error)
 
 // maxTries bounds how often bytes are put again because the blob that they were
 // put for was given up meanwhile.
-const maxTries = 5
+const maxTries = 10
 
 // keep stores what is in f and has write make the upload of it, with file saying what it is.
 func (s *Service) keep(ctx context.Context, f *inspected, file *identity.File, write func() (identity.Outcome, error)) (identity.Outcome, error) {
 	file.ContentType, file.Size, file.SHA256 = f.Type, f.Size, hex.EncodeToString(f.SHA256[:])
 	file.Width, file.Height, file.Thumbnail = f.Width, f.Height, f.fault
 	for try := 1; ; try++ {
-		b, err := s.blobFor(ctx, f)
-		if err != nil {
+		var err error
+		if file.Blob, file.BlobAt, err = s.blobFor(ctx, file.SHA256); err != nil {
 			return identity.Outcome{}, err
 		}
-		if err := s.put(ctx, b.Ref.ID, f); err != nil {
+		if err := s.put(ctx, file.Blob.ID, f); err != nil {
 			return identity.Outcome{}, err
 		}
-		file.Blob, file.BlobAt = b.Ref, b.Revision
 		out, err := write()
 		if err == nil {
 			s.vitals.note(func(h *Health) { h.Stored++ })
 			return out, nil
 		}
-		if !givenUp(err, b.Ref) {
+		if file.BlobAt == 0 {
+			s.abandon(ctx, file.Blob, err)
+		}
+		if !overtaken(err, file.Blob) {
 			return out, err
 		}
 		if try == maxTries {
-			return out, errBusy()
+			return out, graph.Errorf(graph.Unavailable, "the same file is sent and deleted by too many at once")
 		}
 	}
 }
 
-// givenUp tells whether a write failed because the blob is not what it was, or
-// is not there any more.
-func givenUp(err error, blob graph.Ref) bool {
+// overtaken tells whether a write failed because the blob was given up, or because
+// the content has another one by now.
+func overtaken(err error, blob graph.Ref) bool {
 	var e *graph.Error
-	return errors.As(err, &e) && (e.Kind == graph.Stale || e.Kind == graph.NotFound) && e.Ref == blob
-}
-
-func errBusy() error {
-	return graph.Errorf(graph.Unavailable, "the same file is sent and deleted by too many at once")
-}
-
-// blobName is the unique name of the blob of some content.
-func blobName(sha256 string) string { return "blob:" + sha256 }
-
-// blobFor finds the blob of the content, or makes it.
-func (s *Service) blobFor(ctx context.Context, f *inspected) (graph.Node, error) {
-	sum := hex.EncodeToString(f.SHA256[:])
-	for range maxTries {
-		a, err := s.graph.Store().Ask(ctx, graph.Question{Name: graph.NodesByName, Names: []string{blobName(sum)}, Limit: 1})
-		if err != nil || len(a.Nodes) > 0 {
-			if err != nil {
-				return graph.Node{}, err
-			}
-			return a.Nodes[0], nil
-		}
-		n := graph.Node{Ref: graph.Ref{Type: identity.Blob, ID: s.identity.NewID()}, Names: []string{blobName(sum)}, Props: graph.Props{
-			identity.PropSize: f.Size, identity.PropSHA256: sum, identity.PropContentType: f.Type,
-		}}
-		res, err := s.system(ctx, graph.RequireAbsent(n.Ref), graph.Put(n))
-		if err == nil {
-			n.Revision = res.Revision
-			return n, nil
-		}
-		if graph.KindOf(err) != graph.Exists {
-			return graph.Node{}, err
-		}
+	if !errors.As(err, &e) {
+		return false
 	}
-	return graph.Node{}, errBusy()
+	return (e.Kind == graph.Stale || e.Kind == graph.NotFound) && e.Ref == blob || e.Kind == graph.Exists && e.Ref.Type == identity.Blob
+}
+
+// blobFor finds the blob of the content. If there is none, it names a new one.
+func (s *Service) blobFor(ctx context.Context, sha256 string) (graph.Ref, graph.Revision, error) {
+	a, err := s.graph.Store().Ask(ctx, graph.Question{Name: graph.NodesByName, Names: []string{identity.BlobName(sha256)}, Limit: 1})
+	if err != nil {
+		return graph.Ref{}, 0, err
+	}
+	if len(a.Nodes) > 0 {
+		return a.Nodes[0].Ref, a.Nodes[0].Revision, nil
+	}
+	return graph.Ref{Type: identity.Blob, ID: s.identity.NewID()}, 0, nil
+}
+
+// abandon removes what was put for a blob that was not made. Where it is open
+// whether it was, a sweep will find out.
+func (s *Service) abandon(ctx context.Context, blob graph.Ref, err error) {
+	switch graph.KindOf(err) {
+	case graph.Unavailable, graph.Canceled, graph.Closed, graph.Internal:
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTime)
+	defer cancel()
+	if err := s.deleteBelow(ctx, below(blob)); err != nil {
+		s.Log.WarnContext(ctx, "the bytes of an upload that was refused could not be removed yet", "blob", blob.ID, "error", err)
+	}
 }
 
 // system writes what the service does on its own account.

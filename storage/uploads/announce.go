@@ -39,15 +39,18 @@ func (s *Service) Announce(ctx context.Context, caller identity.Caller, a Announ
 	if err := s.own(ctx); err != nil {
 		return identity.Outcome{}, err
 	}
+	muts := []identity.Mutation{{Op: identity.OpStoreUpload, Node: ref(a.ID), File: &identity.File{
+		Name: Filename(a.Name, extension), Parent: a.Parent, ContentType: a.ContentType, Size: a.Size, SHA256: hex.EncodeToString(a.SHA256[:]), Due: s.Now().Add(s.Options.Announce),
+	}}}
+	if err := s.may(ctx, caller, muts); err != nil {
+		return identity.Outcome{}, err
+	}
 	free, err := s.reserve(a.Parent, caller.Subject, a.Size)
 	if err != nil {
 		return identity.Outcome{}, err
 	}
 	defer free()
-	f := &identity.File{
-		Name: Filename(a.Name, extension), Parent: a.Parent, ContentType: a.ContentType, Size: a.Size, SHA256: hex.EncodeToString(a.SHA256[:]), Due: s.Now().Add(s.Options.Announce),
-	}
-	return s.identity.Apply(ctx, caller, []identity.Mutation{{Op: identity.OpStoreUpload, Node: ref(a.ID), File: f}}, o)
+	return s.identity.Apply(ctx, caller, muts, o)
 }
 
 // Request returns the request by which the bytes of a pending upload are to be
@@ -90,8 +93,8 @@ func (s *Service) Complete(ctx context.Context, caller identity.Caller, id strin
 	if err != nil {
 		return identity.Outcome{}, err
 	}
-	if _, err := s.identity.Apply(ctx, caller, muts(&identity.File{}), identity.ApplyOptions{Dry: true}); err != nil {
-		return identity.Outcome{}, err
+	if err := s.may(ctx, caller, muts(&identity.File{})); err != nil {
+		return s.orComplete(ctx, id, err)
 	}
 	f, err := s.arrived(ctx, id, want)
 	if err != nil {

@@ -104,24 +104,26 @@ func (w *world) comeAndGo() error {
 	return w.delete(id)
 }
 
-// The blob that bytes were put for is given up, and has gone, when the upload is
-// to be written; each time, until it is said that others are too many.
-func TestBlobGivenUpMeanwhile(t *testing.T) {
+// Each time that bytes were put, somebody else is quicker: sends the same content,
+// or deletes what had it so that its blob is gone. Then it is done again, until it
+// is said that others are too many.
+func TestOvertaken(t *testing.T) {
 	s := settledSite(t)
 	other := s.start(t, setup{})
-	other.graceOver()
-	for _, times := range []int{1, 3, 100} {
-		seen := 0
+	for _, times := range []int{1, 2, 3, 4, 100} {
+		seen, theirs := 0, ""
 		f := &faults{at: func(_ int, m moment, what string) {
 			if m != after || !strings.HasSuffix(what, "/original") || seen >= times {
 				return
 			}
 			seen++
-			if _, err := other.graph.Sync(context.Background()); err != nil {
-				t.Error(err)
+			if theirs == "" {
+				theirs = other.mustAdd(t, picture(times))
+				return
 			}
-			done, err := other.Discard(context.Background())
-			if err != nil || done.Blobs != 1 {
+			must(t, other.delete(theirs))
+			theirs = ""
+			if done, err := other.Discard(context.Background()); err != nil || done.Blobs != 1 {
 				t.Errorf("%+v, %v", done, err)
 			}
 		}}

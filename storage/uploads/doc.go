@@ -10,12 +10,14 @@
 // # How an upload comes to be
 //
 // 1. The bytes are spooled, then inspected: a file that is refused leaves no trace.
-// 2. A blob node stands for the content, found by its hash; a new one is written
-// before any byte is stored, so that no object is ever without a node.
+// 2. A blob stands for the content, found by its hash; if there is none, a new id
+// is chosen for one.
 // 3. The bytes, and the thumbnail, are put below the blob's key: also when they
 // are there already, so that the time it takes does not tell.
-// 4. One batch makes the upload and its edge to the blob, on the condition that
-// the blob is as it was. If it was given up meanwhile, 2 begins again.
+// 4. One batch makes the upload, its edge to the blob and, where it is new, the
+// blob, on the condition that the blob is as it was, or that the content still has
+// none. Else 2 begins again. What a killed process has put is objects without a
+// node, which a sweep finds.
 //
 // # How bytes go
 //

@@ -51,7 +51,7 @@ func (s *Service) Thumbnail(ctx context.Context, n *graph.Node, size int) (Conte
 	info, err := s.blobs.Stat(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
 		err = s.making.do(ctx, string(key), func(ctx context.Context) error {
-			return s.make(ctx, blob, n.Props.String(identity.PropContentType), size)
+			return s.noted(ctx, n, s.make(ctx, blob, n.Props.String(identity.PropContentType), size))
 		})
 	}
 	if err != nil {
@@ -62,6 +62,21 @@ func (s *Service) Thumbnail(ctx context.Context, n *graph.Node, size int) (Conte
 		name = name[:dot]
 	}
 	return Content{Key: key, ContentType: "image/webp", Tag: fmt.Sprintf("%s-%d", n.Props.String(identity.PropSHA256), size), Name: name + ".webp", Size: info.Size}, nil
+}
+
+// noted writes down that there can be no thumbnail, so that it is not tried each
+// time that somebody asks.
+func (s *Service) noted(ctx context.Context, n *graph.Node, err error) error {
+	var none *NoThumbnailError
+	if !errors.As(err, &none) {
+		return err
+	}
+	props := n.Props.Clone()
+	props[identity.PropThumbnail] = none.Reason
+	if _, failed := s.system(ctx, graph.RequireAt(n.Ref, n.Revision), graph.Put(graph.Node{Ref: n.Ref, Names: n.Names, Props: props})); failed != nil && !moved(failed) {
+		s.Log.WarnContext(ctx, "that an upload has no thumbnail could not be written down", "upload", n.Ref.ID, "error", failed)
+	}
+	return err
 }
 
 // make makes a picture unless it is there.

@@ -129,7 +129,7 @@ func (s *Service) discard(ctx context.Context, r graph.Ref) error {
 			return err
 		}
 	}
-	if err := s.deleteBelow(ctx, "blobs/"+r.ID+"/"); err != nil {
+	if err := s.deleteBelow(ctx, below(r)); err != nil {
 		return err
 	}
 	_, err = s.system(ctx, graph.RequireLeaf(r, identity.StoredAs), graph.Delete(r))

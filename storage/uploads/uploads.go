@@ -45,7 +45,7 @@ type Options struct {
 	// once, after it was moved to another store.
 	TakeOver bool
 	// Picturing is how long an upload waits for its thumbnail; what is not made
-	// then is made when somebody asks for it; 20 seconds.
+	// then is made when somebody asks for it; 1 minute.
 	Picturing time.Duration
 	Now       func() time.Time // time.Now
 	Log       *slog.Logger     // slog.Default()
@@ -55,7 +55,7 @@ func (o Options) orDefaults() Options {
 	for _, d := range []struct {
 		of    *time.Duration
 		value time.Duration
-	}{{&o.Announce, time.Hour}, {&o.Sign, time.Hour}, {&o.Grace, time.Hour}, {&o.Picturing, 20 * time.Second}} {
+	}{{&o.Announce, time.Hour}, {&o.Sign, time.Hour}, {&o.Grace, time.Hour}, {&o.Picturing, time.Minute}} {
 		if *d.of == 0 {
 			*d.of = d.value
 		}
@@ -139,6 +139,9 @@ type NoThumbnailError struct{ Reason string }
 
 // Error tells the reason.
 func (e *NoThumbnailError) Error() string { return "there is no thumbnail: " + e.Reason }
+
+// below is what the keys of a blob's objects begin with.
+func below(blob graph.Ref) string { return "blobs/" + blob.ID + "/" }
 
 // original is the key of a blob's bytes; sized, of a picture of it.
 func original(blob string) storage.Key { return storage.Key("blobs/" + blob + "/original") }
