@@ -33,6 +33,10 @@ import (
 	"trellis/storage/uploads"
 )
 
+// What identity asks about permissions, the index answers: the two do not know
+// each other.
+var _ identity.Authority = (*permission.View)(nil)
+
 // Deps are what the API works with; all of them are required, but for those
 // that say otherwise.
 type Deps struct {
@@ -195,8 +199,8 @@ func newServer(d Deps, o Options) (*server, error) {
 	}
 	s := &server{Deps: d, o: o, clients: newClients(o), sample: newSampler(o.DecisionRate), told: newMemo[asked, facts](8192),
 		searching: make(chan struct{}, o.Searches), arriving: make(chan struct{}, o.Files), defaults: newMemo[defaultKey, []byte](1024)}
-	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return Authority(d.Index.View()) }, d.Secrets, d.Now)
-	s.manifests = manifest.New(d.Graph, d.Identity, func() identity.Authority { return Authority(d.Index.View()) })
+	s.issuer = auth.NewIssuer(d.Graph, func() identity.Authority { return d.Index.View() }, d.Secrets, d.Now)
+	s.manifests = manifest.New(d.Graph, d.Identity, func() identity.Authority { return d.Index.View() })
 	var err error
 	if s.metrics, err = newMetrics(d.Registry); err != nil {
 		return nil, err

@@ -85,7 +85,7 @@ func buildWorld(t testing.TB, store graph.Store, o api.Options, a *auditing) *wo
 	w.index, w.catalog = permission.New(), catalog.New()
 	blueprints, ledger := catalog.NewBlueprints(), uploads.NewLedger()
 	w.graph = graph.New(store, graph.Options{Poll: 20 * time.Millisecond, Log: log}, w.index, w.catalog, blueprints, w.keys, ledger)
-	w.id = identity.New(w.graph, func() identity.Authority { return api.Authority(w.index.View()) }, identity.Options{Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Sealer: secrets, Rules: []identity.Rule{blueprints}})
+	w.id = identity.New(w.graph, func() identity.Authority { return w.index.View() }, identity.Options{Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Sealer: secrets, Rules: []identity.Rule{blueprints}})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_, err = w.graph.Sync(ctx)

@@ -219,7 +219,7 @@ func TestKeysShowWhoseTheyAreAndNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer := auth.NewIssuer(w.graph, func() identity.Authority { return authority{w.index.View()} }, secrets, time.Now)
+	issuer := auth.NewIssuer(w.graph, func() identity.Authority { return w.index.View() }, secrets, time.Now)
 	alice := graph.Ref{Type: identity.User, ID: "alice"}
 	token := auth.NewToken()
 	caller := identity.Caller{Subject: alice}

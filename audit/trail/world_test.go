@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -82,27 +81,6 @@ func storeAt(address string) (graph.Store, error) {
 	return sqlitegraph.Open(address, sqlitegraph.Options{})
 }
 
-// authority makes a view of the real index what identity asks for.
-type authority struct{ *permission.View }
-
-func (a authority) Conveys(set graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Conveys(set, at))
-}
-
-func (a authority) Flows(r graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Flows(r, at))
-}
-
-func pairs(list []permission.Conveyance) iter.Seq2[graph.Ref, []string] {
-	return func(yield func(graph.Ref, []string) bool) {
-		for _, c := range list {
-			if !yield(c.Resource, c.Permissions) {
-				return
-			}
-		}
-	}
-}
-
 // onSinks runs a test on a sink that shows all that it is given, and on the real
 // one that every installation has.
 func onSinks(t *testing.T, run func(t *testing.T, s audit.Sink)) {
@@ -139,7 +117,7 @@ func attach(t testing.TB, store graph.Store) *world {
 	w := &world{t: t, store: store, index: permission.New()}
 	w.graph = graph.New(store, graph.Options{Poll: 10 * time.Millisecond, Log: quiet}, w.index)
 	t.Cleanup(w.graph.Close)
-	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, identity.Options{Now: time.Now, Sealer: sealer(t), NewID: func() string {
+	w.Service = identity.New(w.graph, func() identity.Authority { return w.index.View() }, identity.Options{Now: time.Now, Sealer: sealer(t), NewID: func() string {
 		return fmt.Sprintf("id-%d", w.ids.Add(1))
 	}})
 	if _, err := w.graph.Sync(t.Context()); err != nil {

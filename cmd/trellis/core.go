@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"trellis/api"
 	"trellis/auth"
 	"trellis/cmd/trellis/config"
 	"trellis/graph"
@@ -65,7 +64,7 @@ func (k *core) rules() identity.Options {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-func (k *core) authority() identity.Authority { return api.Authority(k.index.View()) }
+func (k *core) authority() identity.Authority { return k.index.View() }
 
 // Close ends everything that the core started.
 func (k *core) Close() error {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"trellis/api"
 	"trellis/graph"
 	"trellis/graph/catalog"
 	"trellis/graph/identity"
@@ -43,7 +42,7 @@ func newShop(t testing.TB) *shop {
 		s.graph.Close()
 		must(t, store.Close())
 	})
-	s.Service = identity.New(s.graph, func() identity.Authority { return api.Authority(index.View()) }, identity.Options{
+	s.Service = identity.New(s.graph, func() identity.Authority { return index.View() }, identity.Options{
 		Now: time.Now, NewID: func() string { return fmt.Sprintf("id-%d", s.ids.Add(1)) }, Rules: []identity.Rule{s.blueprints},
 	})
 	ctx := context.Background()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -17,27 +16,6 @@ import (
 	"trellis/graph/permission"
 	"trellis/graph/sqlitegraph"
 )
-
-// authority makes a view of the real index what identity asks for.
-type authority struct{ *permission.View }
-
-func (a authority) Conveys(set graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Conveys(set, at))
-}
-
-func (a authority) Flows(r graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Flows(r, at))
-}
-
-func pairs(list []permission.Conveyance) iter.Seq2[graph.Ref, []string] {
-	return func(yield func(graph.Ref, []string) bool) {
-		for _, c := range list {
-			if !yield(c.Resource, c.Permissions) {
-				return
-			}
-		}
-	}
-}
 
 // world is a bootstrapped store with one administrator, "service_account:root".
 type world struct {
@@ -70,7 +48,7 @@ func newWorldOn(t testing.TB, store graph.Store) *world {
 			t.Error(err)
 		}
 	})
-	w.Service = identity.New(w.graph, func() identity.Authority { return authority{w.index.View()} }, identity.Options{Now: time.Now, NewID: func() string {
+	w.Service = identity.New(w.graph, func() identity.Authority { return w.index.View() }, identity.Options{Now: time.Now, NewID: func() string {
 		return fmt.Sprintf("id-%d", w.ids.Add(1))
 	}})
 	if _, err := w.graph.Sync(t.Context()); err != nil {

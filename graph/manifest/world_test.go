@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -18,27 +17,6 @@ import (
 	"trellis/graph/permission"
 	"trellis/graph/sqlitegraph"
 )
-
-// authority makes a view of the real index what identity asks for.
-type authority struct{ *permission.View }
-
-func (a authority) Conveys(set graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Conveys(set, at))
-}
-
-func (a authority) Flows(r graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Flows(r, at))
-}
-
-func pairs(list []permission.Conveyance) iter.Seq2[graph.Ref, []string] {
-	return func(yield func(graph.Ref, []string) bool) {
-		for _, c := range list {
-			if !yield(c.Resource, c.Permissions) {
-				return
-			}
-		}
-	}
-}
 
 // seal hides nothing: it only marks what was given to it.
 type seal struct{}
@@ -80,7 +58,7 @@ func worldOn(t testing.TB, store graph.Store) *world {
 		w.graph.Close()
 		must(t, store.Close())
 	})
-	now := func() identity.Authority { return authority{w.index.View()} }
+	now := func() identity.Authority { return w.index.View() }
 	w.ids = identity.New(w.graph, now, identity.Options{Now: time.Now, Sealer: seal{}, NewID: func() string {
 		return fmt.Sprintf("id-%d", w.next.Add(1))
 	}})

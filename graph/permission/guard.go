@@ -1,19 +1,13 @@
 package permission
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
 
 	"trellis/graph"
 )
-
-// Conveyance is what certain grants give on one resource, and so on all below
-// it: permissions by the names they were granted under, sorted.
-type Conveyance struct {
-	Resource    graph.Ref
-	Permissions []string
-}
 
 // RolePermissions returns the names of the permissions that the role grants,
 // itself or through the roles it inherits from, sorted. False if there is no
@@ -53,11 +47,12 @@ func (v *View) RolesInheriting(role string) []string {
 
 // Conveys returns all that being a member of the set gives: the grants held
 // by it and by the sets it is in, those that have expired at the time left
-// out. By resource, in CompareRefs order.
-func (v *View) Conveys(set graph.Ref, at time.Time) []Conveyance {
+// out. Resources in CompareRefs order, each with the permissions on it and so on
+// all below it, by the names they were granted under, sorted.
+func (v *View) Conveys(set graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
 	id, ms := v.lookup(set), millis(at)
 	if id == 0 {
-		return nil
+		return v.conveyances(nil)
 	}
 	sc := newScratch()
 	defer sc.free()
@@ -77,10 +72,10 @@ func (v *View) Conveys(set graph.Ref, at time.Time) []Conveyance {
 
 // Flows returns what the grants on the resource and on everything above it
 // give to anybody: what would reach a node that is put below it.
-func (v *View) Flows(resource graph.Ref, at time.Time) []Conveyance {
+func (v *View) Flows(resource graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
 	id, ms := v.lookup(resource), millis(at)
 	if id == 0 {
-		return nil
+		return v.conveyances(nil)
 	}
 	sc := newScratch()
 	defer sc.free()
@@ -99,15 +94,25 @@ func (v *View) Flows(resource graph.Ref, at time.Time) []Conveyance {
 	return v.conveyances(byPlace)
 }
 
-func (v *View) conveyances(byPlace map[uint32]mask) []Conveyance {
-	var out []Conveyance
+func (v *View) conveyances(byPlace map[uint32]mask) iter.Seq2[graph.Ref, []string] {
+	type conveyance struct {
+		resource    graph.Ref
+		permissions []string
+	}
+	var list []conveyance
 	for x, m := range byPlace {
 		if names := v.policy.names(m); len(names) > 0 {
-			out = append(out, Conveyance{v.ref(x), names})
+			list = append(list, conveyance{v.ref(x), names})
 		}
 	}
-	slices.SortFunc(out, func(a, b Conveyance) int { return graph.CompareRefs(a.Resource, b.Resource) })
-	return out
+	slices.SortFunc(list, func(a, b conveyance) int { return graph.CompareRefs(a.resource, b.resource) })
+	return func(yield func(graph.Ref, []string) bool) {
+		for _, c := range list {
+			if !yield(c.resource, c.permissions) {
+				return
+			}
+		}
+	}
 }
 
 // names returns what the rights give, sorted.

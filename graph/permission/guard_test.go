@@ -1,6 +1,7 @@
 package permission_test
 
 import (
+	"iter"
 	"reflect"
 	"testing"
 	"time"
@@ -61,12 +62,12 @@ func TestWhatSetsRolesAndPlacesGive(t *testing.T) {
 	ix.Apply(commit(t, o, []graph.Batch{{ID: "guard", Time: at, Steps: steps}}))
 	v := ix.View()
 
-	must(t, "conveys", v.Conveys(parse("team:t"), at), []permission.Conveyance{
-		{Resource: parse("organization:o"), Permissions: []string{"repo:read", "repo:write"}},
-		{Resource: parse("repo:r"), Permissions: []string{"repo:read"}},
+	must(t, "conveys", listed(v.Conveys(parse("team:t"), at)), []conveyance{
+		{parse("organization:o"), []string{"repo:read", "repo:write"}},
+		{parse("repo:r"), []string{"repo:read"}},
 	})
-	must(t, "flows", v.Flows(parse("repo:r"), at.Add(time.Millisecond)), []permission.Conveyance{
-		{Resource: parse("repo:r"), Permissions: []string{"repo:*", "repo:read"}},
+	must(t, "flows", listed(v.Flows(parse("repo:r"), at.Add(time.Millisecond))), []conveyance{
+		{parse("repo:r"), []string{"repo:*", "repo:read"}},
 	})
 	names, ok := v.RolePermissions("high")
 	must(t, "role", names, []string{"repo:read", "repo:write"})
@@ -140,4 +141,17 @@ func TestReasons(t *testing.T) {
 	must(t, "expired hop", x.Path[0].Expired, true)
 	reason(permission.ReasonSubjectInactive, a, "repo:read", doc, grant(a, "repo:read", 0), graph.Put(graph.Node{Ref: a, Props: graph.Props{graph.PropStatus: "suspended"}}))
 	must(t, "allowed again", reason("", a, "repo:read", doc, graph.Put(graph.Node{Ref: a})).Allowed, true)
+}
+
+// conveyance is what certain grants give on one resource.
+type conveyance struct {
+	resource    graph.Ref
+	permissions []string
+}
+
+func listed(all iter.Seq2[graph.Ref, []string]) (out []conveyance) {
+	for r, permissions := range all {
+		out = append(out, conveyance{r, permissions})
+	}
+	return out
 }

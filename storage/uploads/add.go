@@ -67,7 +67,9 @@ func (s *Service) Add(ctx context.Context, caller identity.Caller, in Incoming, 
 		return identity.Outcome{}, &content.Refusal{Kind: content.NotAllowed, Reason: "an icon or avatar must be an image"}
 	}
 	file := &identity.File{Name: Filename(in.Name, f.Extension), Parent: in.Parent, Picture: !in.PictureOf.IsZero()}
-	out, err := s.keep(ctx, f, file, func() (identity.Outcome, error) { return s.identity.Apply(ctx, caller, muts(file), o) })
+	out, err := s.keep(ctx, f, file, func(ctx context.Context) (identity.Outcome, error) {
+		return s.identity.Apply(ctx, caller, muts(file), o)
+	})
 	if err == nil {
 		s.Tidy() // a picture may have been replaced
 	}
@@ -99,7 +101,10 @@ func (s *Service) reserve(parent, creator graph.Ref, size int64) (func(), error)
 const maxTries = 10
 
 // keep stores what is in f and has write make the upload of it, with file saying what it is.
-func (s *Service) keep(ctx context.Context, f *inspected, file *identity.File, write func() (identity.Outcome, error)) (identity.Outcome, error) {
+func (s *Service) keep(ctx context.Context, f *inspected, file *identity.File, write func(context.Context) (identity.Outcome, error)) (identity.Outcome, error) {
+	// A sweep takes bytes that are older than Grace and have no node for lost.
+	ctx, cancel := context.WithTimeout(ctx, s.Grace/2)
+	defer cancel()
 	file.ContentType, file.Size, file.SHA256 = f.Type, f.Size, hex.EncodeToString(f.SHA256[:])
 	file.Width, file.Height, file.Thumbnail = f.Width, f.Height, f.fault
 	for try := 1; ; try++ {
@@ -110,7 +115,7 @@ func (s *Service) keep(ctx context.Context, f *inspected, file *identity.File, w
 		if err := s.put(ctx, file.Blob.ID, f); err != nil {
 			return identity.Outcome{}, err
 		}
-		out, err := write()
+		out, err := write(ctx)
 		if err == nil {
 			s.vitals.note(func(h *Health) { h.Stored++ })
 			return out, nil

@@ -106,7 +106,9 @@ func (s *Service) Complete(ctx context.Context, caller identity.Caller, id strin
 		return identity.Outcome{}, s.refuse(ctx, &n, err)
 	}
 	file := &identity.File{}
-	out, err := s.keep(ctx, in, file, func() (identity.Outcome, error) { return s.identity.Apply(ctx, caller, muts(file), o) })
+	out, err := s.keep(ctx, in, file, func(ctx context.Context) (identity.Outcome, error) {
+		return s.identity.Apply(ctx, caller, muts(file), o)
+	})
 	if err != nil {
 		return s.orComplete(ctx, id, err)
 	}

@@ -17,7 +17,8 @@
 // 4. One batch makes the upload, its edge to the blob and, where it is new, the
 // blob, on the condition that the blob is as it was, or that the content still has
 // none. Else 2 begins again. What a killed process has put is objects without a
-// node, which a sweep finds.
+// node, which a sweep finds when they are older than Options.Grace; an upload that
+// has not been written in half of that time is not written at all.
 //
 // # How bytes go
 //

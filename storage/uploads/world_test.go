@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -44,27 +43,6 @@ var (
 	root = graph.Ref{Type: identity.ServiceAccount, ID: "root"}
 	acme = graph.Ref{Type: identity.Organization, ID: "acme"}
 )
-
-// authority makes a view of the real index what identity asks for.
-type authority struct{ *permission.View }
-
-func (a authority) Conveys(set graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Conveys(set, at))
-}
-
-func (a authority) Flows(r graph.Ref, at time.Time) iter.Seq2[graph.Ref, []string] {
-	return pairs(a.View.Flows(r, at))
-}
-
-func pairs(list []permission.Conveyance) iter.Seq2[graph.Ref, []string] {
-	return func(yield func(graph.Ref, []string) bool) {
-		for _, c := range list {
-			if !yield(c.Resource, c.Permissions) {
-				return
-			}
-		}
-	}
-}
 
 // site is where a graph and its files are: two addresses, which any number of
 // processes open, and a directory for what arrives.
@@ -220,7 +198,7 @@ func (s site) open(o setup) (w *world, stop func(), err error) {
 		_ = blobs.Close()
 		_ = w.store.Close()
 	})
-	w.ids = identity.New(w.graph, func() identity.Authority { return authority{index.View()} },
+	w.ids = identity.New(w.graph, func() identity.Authority { return index.View() },
 		identity.Options{Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }})
 	spool, err := storage.NewSpool(filepath.Join(s.dir, "spool"))
 	if err != nil {
