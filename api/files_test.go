@@ -12,6 +12,8 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+
+	"trellis/storage/storagetest"
 )
 
 // picture is a PNG of that size; another seed makes another one.
@@ -31,26 +33,7 @@ func picture(t testing.TB, w, h, seed int) string {
 const drawing = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9"/></svg>`
 
 // document is a PDF with as many bytes of comment as wanted.
-func document(comment int) string {
-	var b strings.Builder
-	b.WriteString("%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
-	for line := 80; comment > 0; comment -= line {
-		line = min(line, comment)
-		b.WriteString("%" + strings.Repeat("x", max(line-2, 0)) + "\n")
-	}
-	var at []int
-	for i, o := range []string{"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"} {
-		at = append(at, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
-	}
-	xref := b.Len()
-	b.WriteString("xref\n0 4\n0000000000 65535 f \n")
-	for _, a := range at {
-		fmt.Fprintf(&b, "%010d 00000 n \n", a)
-	}
-	fmt.Fprintf(&b, "trailer\n<</Size 4/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", xref)
-	return b.String()
-}
+func document(comment int) string { return string(storagetest.PDF(comment)) }
 
 // part is one of a form: a file if it has a file name.
 type part struct{ name, filename, contentType, body string }

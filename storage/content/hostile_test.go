@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"trellis/storage/content"
+	"trellis/storage/storagetest"
 )
 
 func aZip(t testing.TB, comment string) []byte {
@@ -57,7 +58,7 @@ func TestFilesOfOtherKindsAreNotAllowed(t *testing.T) {
 		"tiff":        []byte("II*\x00" + strings.Repeat("\x00", 64)),
 		"bmp":         []byte("BM" + strings.Repeat("\x00", 64)),
 		"heic":        []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"),
-		"PDF, later":  append([]byte("\n"), aPDF()...),
+		"PDF, later":  append([]byte("\n"), storagetest.PDF(0)...),
 		"UTF-16 SVG":  []byte("\xff\xfe<\x00s\x00v\x00g\x00>\x00"),
 		"wave":        []byte("RIFF\x04\x00\x00\x00WAVE"),
 		"XML, no SVG": []byte("<?xml version='1.0'?><svgx xmlns='http://www.w3.org/2000/svg'/>"),
@@ -76,14 +77,14 @@ func TestPolyglotsAreRefused(t *testing.T) {
 		"GIFAR":                         append(aGIF(t, 1), zipped...),
 		"JPEG and zip":                  append(aJPEG(t), zipped...),
 		"PNG and zip":                   append(aPNG(t), zipped...),
-		"PDF and zip":                   append(aPDF(), zipped...),
+		"PDF and zip":                   append(storagetest.PDF(0), zipped...),
 		"zip in a JPEG's comment":       jpegWith(t, jpegSegment(0xfe, []byte(zipped))),
 		"zip in a PNG's private chunk":  pngWith(t, pngChunk("zzZz", []byte(zipped))),
 		"zip in a PNG's picture data":   pngWith(t, pngChunk("IDAT", []byte(zipped))),
 		"zip with a PNG in its comment": pngWith(t, pngChunk("tEXt", aZip(t, strings.Repeat("x", 300)))),
 		"zip in a GIF's comment":        gifWith(t, string(aZip(t, ""))),
 		"zip in a WebP":                 riff(vp8x(0, 13, 9), riffChunk("VP8L", decode(t, aVP8L)), riffChunk("zipp", []byte(zipped))),
-		"zip in a PDF's comment":        bytes.Replace(aPDF(), []byte("xref\n0"), []byte("%"+zipped+"\nxref\n0"), 1),
+		"zip in a PDF's comment":        bytes.Replace(storagetest.PDF(0), []byte("xref\n0"), []byte("%"+zipped+"\nxref\n0"), 1),
 		"PHP in a PNG's text":           pngWith(t, pngChunk("tEXt", []byte("Comment\x00<?php system($_GET[0]); ?>"))),
 		"PHP in a PNG's picture data":   pngWith(t, pngChunk("IDAT", []byte("<?=$_GET[0]($_POST[1]);?>"))),
 		"PHP, command in backquotes":    pngWith(t, pngChunk("tEXt", []byte("Comment\x00<?=`$_GET[0]`?>"))),
@@ -99,18 +100,18 @@ func TestPolyglotsAreRefused(t *testing.T) {
 		"cabinet in a JPEG":             jpegWith(t, jpegSegment(0xfe, []byte("MSCF\x00\x00\x00\x00\x01"))),
 		"RAR behind a JPEG":             append(aJPEG(t), "Rar!\x1a\x07\x00"...),
 		"7z in a PNG":                   pngWith(t, pngChunk("teXt", []byte("7z\xbc\xaf\x27\x1c\x00\x04"))),
-		"PDF in a JPEG's comment":       jpegWith(t, jpegSegment(0xfe, aPDF())),
-		"PDF in a PNG's text":           pngWith(t, pngChunk("tEXt", aPDF())),
+		"PDF in a JPEG's comment":       jpegWith(t, jpegSegment(0xfe, storagetest.PDF(0))),
+		"PDF in a PNG's text":           pngWith(t, pngChunk("tEXt", storagetest.PDF(0))),
 		"PDF in an SVG's comment":       svgOf("<!-- %PDF-1.4 -->"),
-		"HTML in a PDF's comment":       bytes.Replace(aPDF(), []byte("\n%"), []byte("\n%<html><script>alert(1)</script>"), 1),
+		"HTML in a PDF's comment":       bytes.Replace(storagetest.PDF(0), []byte("\n%"), []byte("\n%<html><script>alert(1)</script>"), 1),
 		"PNG behind a JPEG":             append(aJPEG(t), aPNG(t)...),
 		"JPEG behind a PNG":             append(aPNG(t), aJPEG(t)...),
 		"GIF and JavaScript":            jsGIF(t),
 		"JPEG and JavaScript":           jsJPEG(t),
 		"WebP and JavaScript":           jsWebP(t),
 		"tar in a PNG":                  atOffset(t, pngWith(t, pngChunk("tEXt", make([]byte, 1000))), 257, "ustar"),
-		"tar in a PDF":                  atOffset(t, bytes.Replace(aPDF(), []byte("\n%"), []byte("\n%"+strings.Repeat(" ", 400)), 1), 257, "ustar"),
-		"DICOM in a PDF":                atOffset(t, bytes.Replace(aPDF(), []byte("\n%"), []byte("\n%"+strings.Repeat(" ", 400)), 1), 128, "DICM"),
+		"tar in a PDF":                  atOffset(t, bytes.Replace(storagetest.PDF(0), []byte("\n%"), []byte("\n%"+strings.Repeat(" ", 400)), 1), 257, "ustar"),
+		"DICOM in a PDF":                atOffset(t, bytes.Replace(storagetest.PDF(0), []byte("\n%"), []byte("\n%"+strings.Repeat(" ", 400)), 1), 128, "DICM"),
 		"disk image in a PNG":           atOffset(t, pngWith(t, pngChunk("tEXt", make([]byte, 50_000))), 0x8001, "CD001"),
 		"film in a JPEG":                append([]byte("\xff\xd8\xff\xe0ftyp"), make([]byte, 30_000)...),
 	}
@@ -230,10 +231,10 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"WebP with a false start code":   riff(riffChunk("VP8 ", make([]byte, 30))),
 		"WebP with unknown chunks":       riff(vp8l, riffChunk("JUNK", nil)),
 		"JPEG with a reserved marker":    jpegWith(t, []byte{0xff, 0x01, 0, 2}),
-		"PDF of half a version":          bytes.Replace(aPDF(), []byte("1.4"), []byte("1.4x"), 1),
-		"PDF of no version":              bytes.Replace(aPDF(), []byte("1.4"), []byte("3.4"), 1),
-		"PDF without end":                bytes.Replace(aPDF(), []byte("%%EOF"), []byte("%%EO."), 1),
-		"PDF that goes on":               append(aPDF(), strings.Repeat("x", 2000)...),
+		"PDF of half a version":          bytes.Replace(storagetest.PDF(0), []byte("1.4"), []byte("1.4x"), 1),
+		"PDF of no version":              bytes.Replace(storagetest.PDF(0), []byte("1.4"), []byte("3.4"), 1),
+		"PDF without end":                bytes.Replace(storagetest.PDF(0), []byte("%%EOF"), []byte("%%EO."), 1),
+		"PDF that goes on":               append(storagetest.PDF(0), strings.Repeat("x", 2000)...),
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, b, content.Damaged) })
 	}

@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"trellis/storage/content"
+	"trellis/storage/storagetest"
 )
 
 func inspect(b []byte, claimed string) (content.Info, error) {
@@ -81,7 +82,7 @@ func goodFiles(t testing.TB) map[string]struct {
 		"lossless webp": {riff(riffChunk("VP8L", decode(t, aVP8L))), still(content.WebP), 0},
 		"extended webp": {riff(vp8x(0, 13, 9), riffChunk("ICCP", []byte("x")), riffChunk("VP8L", decode(t, aVP8L)), riffChunk("XMP ", []byte("<x:xmpmeta>"))), still(content.WebP), 0},
 		"animated webp": {anAnimatedWebP(t, 3), content.Info{Type: content.WebP, Width: 20, Height: 20, Frames: 3}, 0},
-		"pdf":           {aPDF(), content.Info{Type: content.PDF}, 1},
+		"pdf":           {storagetest.PDF(0), content.Info{Type: content.PDF}, 1},
 		"svg":           {svgOf("<path d='M0 0L9 9'/>"), content.Info{Type: content.SVG}, 0},
 		"samsung":       {append(aJPEG(t), samsung([]byte("1700000000000"))...), still(content.JPEG), -1},
 		"two jpegs":     {append(append(aJPEG(t), make([]byte, 5)...), second...), still(content.JPEG), -1},

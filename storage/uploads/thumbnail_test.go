@@ -3,7 +3,6 @@ package uploads_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"trellis/graph/identity"
 	"trellis/storage"
+	"trellis/storage/storagetest"
 	"trellis/storage/uploads"
 )
 
@@ -164,7 +164,7 @@ func TestNoThumbnailOfDocumentsAndDrawings(t *testing.T) {
 	p := newPuts(t)
 	w := settledSite(t).start(t, setup{faults: &p.faults})
 	for kind, b := range map[string][]byte{
-		"PDF":     pdf(),
+		"PDF":     storagetest.PDF(0),
 		"drawing": []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>`),
 	} {
 		id := w.mustAdd(t, b)
@@ -188,23 +188,6 @@ func TestNoThumbnailOfDocumentsAndDrawings(t *testing.T) {
 	if p.of(".webp") != 0 {
 		t.Errorf("put: %v", p.list())
 	}
-}
-
-func pdf() []byte {
-	var b strings.Builder
-	b.WriteString("%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
-	var at []int
-	for i, o := range []string{"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"} {
-		at = append(at, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
-	}
-	xref := b.Len()
-	b.WriteString("xref\n0 4\n0000000000 65535 f \n")
-	for _, a := range at {
-		fmt.Fprintf(&b, "%010d 00000 n \n", a)
-	}
-	fmt.Fprintf(&b, "trailer\n<</Size 4/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", xref)
-	return []byte(b.String())
 }
 
 func TestLostBytesAreReported(t *testing.T) {
