@@ -40,6 +40,8 @@ func (s *server) serve(rt *route) gin.HandlerFunc {
 			limit := s.o.Timeout
 			if rt.files || rt.in.file {
 				limit = s.o.FileTimeout
+				// The server counts from the head of the request.
+				_ = http.NewResponseController(g.Writer).SetWriteDeadline(c.start.Add(limit + s.o.Stall))
 			}
 			ctx, cancel := context.WithTimeout(c.r.Context(), limit)
 			defer cancel()
