@@ -70,8 +70,8 @@ func (s *Service) Add(ctx context.Context, caller identity.Caller, in Incoming, 
 	out, err := s.keep(ctx, f, file, func(ctx context.Context) (identity.Outcome, error) {
 		return s.identity.Apply(ctx, caller, muts(file), o)
 	})
-	if err == nil {
-		s.Tidy() // a picture may have been replaced
+	if err == nil && !in.PictureOf.IsZero() {
+		s.Tidy() // another picture may have been replaced
 	}
 	return out, err
 }

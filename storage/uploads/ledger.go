@@ -1,7 +1,7 @@
 package uploads
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +26,11 @@ type Ledger struct {
 type book struct {
 	uploads map[string]*Entry
 	order   []*Entry // the same, in byte order of their ids
+	pending map[string]*Entry
 	used    map[graph.Ref]int64
 	blobs   map[string]*blob
+	loose   map[string]*blob  // those of blobs that nothing leads to
+	bytes   int64             // of all blobs
 	stored  map[string]string // from uploads to their blobs
 	// pictures leads from nodes to the uploads that are their icons and avatars.
 	pictures map[graph.Ref]graph.Ref
@@ -49,12 +52,9 @@ type Entry struct {
 
 // blob is what the ledger knows of a blob.
 type blob struct {
-	size      int64
-	refs      int
-	since     time.Time // when it was made, or lost its last reference
-	was       bool      // it had a reference
-	condemned bool
-	revision  graph.Revision
+	size int64
+	refs int
+	made time.Time
 }
 
 // NewLedger returns an empty ledger, to be given to graph.New as a replica.
@@ -63,7 +63,7 @@ func NewLedger() *Ledger {
 }
 
 func newBook() *book {
-	return &book{uploads: map[string]*Entry{}, used: map[graph.Ref]int64{}, blobs: map[string]*blob{}, pictures: map[graph.Ref]graph.Ref{}, stored: map[string]string{}}
+	return &book{uploads: map[string]*Entry{}, used: map[graph.Ref]int64{}, blobs: map[string]*blob{}, pictures: map[graph.Ref]graph.Ref{}, stored: map[string]string{}, pending: map[string]*Entry{}, loose: map[string]*blob{}}
 }
 
 // Begin starts a load.
@@ -73,7 +73,7 @@ func (l *Ledger) Begin() { l.loading = newBook() }
 func (l *Ledger) Node(n *graph.Node) { l.loading.node(n) }
 
 // Edge takes an edge of the load.
-func (l *Ledger) Edge(e *graph.Edge) { l.loading.edge(e, 1, time.Time{}) }
+func (l *Ledger) Edge(e *graph.Edge) { l.loading.edge(e, 1) }
 
 // Ready shows what was loaded.
 func (l *Ledger) Ready(graph.Info) {
@@ -96,9 +96,9 @@ func (l *Ledger) Apply(changes []graph.Change) {
 			case e.Node != nil && e.Node.Before != nil:
 				l.now.remove(e.Node.Before.Ref)
 			case e.Edge != nil && e.Edge.Before == nil && e.Edge.After != nil:
-				l.now.edge(e.Edge.After, 1, ch.Time)
+				l.now.edge(e.Edge.After, 1)
 			case e.Edge != nil && e.Edge.Before != nil && e.Edge.After == nil:
-				l.now.edge(e.Edge.Before, -1, ch.Time)
+				l.now.edge(e.Edge.Before, -1)
 			}
 		}
 	}
@@ -117,13 +117,15 @@ func (b *book) node(n *graph.Node) {
 		}
 		*u = entryOf(n)
 		b.count(u, 1)
-	case identity.Blob:
-		x := b.blobs[n.Ref.ID]
-		if x == nil {
-			x = &blob{since: n.Created}
-			b.blobs[n.Ref.ID] = x
+		if delete(b.pending, u.ID); u.Pending {
+			b.pending[u.ID] = u
 		}
-		x.size, x.condemned, x.revision = n.Props.Int(identity.PropSize), n.Props.Bool(propCondemned), n.Revision
+	case identity.Blob:
+		if b.blobs[n.Ref.ID] == nil {
+			x := &blob{size: n.Props.Int(identity.PropSize), made: n.Created}
+			b.blobs[n.Ref.ID], b.loose[n.Ref.ID] = x, x
+			b.bytes += x.size
+		}
 	}
 }
 
@@ -183,15 +185,20 @@ func (b *book) remove(r graph.Ref) {
 		}
 		b.count(u, -1)
 		delete(b.uploads, r.ID)
+		delete(b.pending, r.ID)
 		if at, found := b.place(r.ID); found {
 			b.order = slices.Delete(b.order, at, at+1)
 		}
 	case identity.Blob:
+		if x := b.blobs[r.ID]; x != nil {
+			b.bytes -= x.size
+		}
 		delete(b.blobs, r.ID)
+		delete(b.loose, r.ID)
 	}
 }
 
-func (b *book) edge(e *graph.Edge, sign int, at time.Time) {
+func (b *book) edge(e *graph.Edge, sign int) {
 	if e.Kind == identity.HasPicture && sign > 0 {
 		b.pictures[e.From] = e.To
 	} else if e.Kind == identity.HasPicture && b.pictures[e.From] == e.To {
@@ -206,10 +213,10 @@ func (b *book) edge(e *graph.Edge, sign int, at time.Time) {
 		delete(b.stored, e.From.ID)
 	}
 	if x := b.blobs[e.To.ID]; x != nil {
-		if x.refs += sign; sign < 0 && x.refs == 0 {
-			x.since = at
+		x.refs += sign
+		if delete(b.loose, e.To.ID); x.refs == 0 {
+			b.loose[e.To.ID] = x
 		}
-		x.was = true
 	}
 }
 
@@ -301,29 +308,20 @@ func (l *Ledger) reserve(accounts []graph.Ref, limits []int64, size int64) (free
 	}), nil
 }
 
-// loose lists the blobs that nothing leads to: those that were led to once, those
-// that were made before the time, and those that are condemned. Oldest first.
-func (l *Ledger) loose(before time.Time) []string {
+// loose lists the blobs that nothing leads to, oldest first. A blob is made with its
+// first upload, so none of them is still waiting for one.
+func (l *Ledger) loose() []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	var out []string
-	for id, x := range l.now.blobs {
-		if x.refs == 0 && (x.was || x.condemned || x.since.Before(before)) {
-			out = append(out, id)
-		}
-	}
-	slices.SortFunc(out, func(a, b string) int {
-		return cmp.Or(l.now.blobs[a].since.Compare(l.now.blobs[b].since), cmp.Compare(a, b))
-	})
-	return out
+	return slices.Sorted(maps.Keys(l.now.loose)) // ids are made by time
 }
 
 // overdue lists the pending uploads that should have been complete before the time.
 func (l *Ledger) overdue(before time.Time) (out []Entry) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	for _, u := range l.now.uploads {
-		if u.Pending && u.Due.Before(before) {
+	for _, u := range l.now.pending {
+		if u.Due.Before(before) {
 			out = append(out, *u)
 		}
 	}
@@ -336,7 +334,7 @@ func (l *Ledger) stored(before time.Time) map[string]bool {
 	defer l.mu.RUnlock()
 	out := map[string]bool{}
 	for id, x := range l.now.blobs {
-		if x.refs > 0 && x.since.Before(before) {
+		if x.refs > 0 && x.made.Before(before) {
 			out[id] = false
 		}
 	}
@@ -349,23 +347,12 @@ type Totals struct {
 	Bytes                          int64 // of blobs: what is stored
 }
 
-// Totals counts everything.
-func (l *Ledger) Totals() (t Totals) {
+// Totals tells how much there is.
+func (l *Ledger) Totals() Totals {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	t.Uploads, t.Blobs = len(l.now.uploads), len(l.now.blobs)
-	for _, u := range l.now.uploads {
-		if u.Pending {
-			t.Pending++
-		}
-	}
-	for _, x := range l.now.blobs {
-		t.Bytes += x.size
-		if x.refs == 0 {
-			t.Loose++
-		}
-	}
-	return t
+	b := l.now
+	return Totals{Uploads: len(b.uploads), Pending: len(b.pending), Blobs: len(b.blobs), Loose: len(b.loose), Bytes: b.bytes}
 }
 
 // needs tells whether something leads to the blob.

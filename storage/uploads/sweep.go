@@ -89,7 +89,7 @@ func (s *Service) Discard(ctx context.Context) (done Swept, err error) {
 			return done, ctx.Err()
 		}
 	}
-	for _, id := range s.ledger.loose(before) {
+	for _, id := range s.ledger.loose() {
 		if err := s.discard(ctx, graph.Ref{Type: identity.Blob, ID: id}); err == nil {
 			done.Blobs++
 		} else if !moved(err) {
