@@ -131,7 +131,7 @@ func (a *auditing) open(t testing.TB, w *world) (closeAll func()) {
 // tamper changes the sink's file behind its back.
 func (a *auditing) tamper(t *testing.T, statement string, args ...any) {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(a.dir, "audit.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(a.dir, "audit.db")+"?_pragma=busy_timeout(20000)") // the sink may be writing
 	must(t, err)
 	defer db.Close()
 	res, err := db.ExecContext(context.Background(), statement, args...)

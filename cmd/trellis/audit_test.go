@@ -345,7 +345,7 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 // tamper changes one record of an SQLite log and removes another.
 func tamper(t *testing.T, file string, change, remove auditRecord) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file)
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(20000)") // a server may be writing
 	if err != nil {
 		t.Fatal(err)
 	}
