@@ -79,6 +79,11 @@ func PicturePermission(t graph.Type) string {
 // node may see it. An upload that was sent as a picture goes with the last node
 // that has it.
 func (c *compiler) picture(r graph.Ref, before, after graph.Props) error {
+	field := PictureField(r.Type)
+	if id, ok := strings.CutPrefix(after.String(field), iconPrefix); ok && after.String(field) != before.String(field) &&
+		(graph.Ref{Type: Upload, ID: id}).Validate() != nil {
+		return wrong("/data/"+field, "want upload:ID, with the id of an upload")
+	}
 	was, is := PictureOf(r.Type, before), PictureOf(r.Type, after)
 	if was == is {
 		return nil

@@ -66,6 +66,27 @@ func TestAPictureIsAReadableImage(t *testing.T) {
 	})
 }
 
+func TestAPictureThatIsNoIDIsRefused(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.upload(root, "a", "project:billing", false)
+		w.must(root, `{"op":"patch","node":"project:billing","data":{"icon":"upload:a"}}`)
+		for _, id := range []string{"", `a\nb`, `\u202e`} {
+			for _, c := range []struct{ field, mutation string }{
+				{"icon", `{"op":"patch","node":"project:billing","data":{"icon":"upload:%"}}`},
+				{"icon", `{"op":"put","node":"project:billing","data":{"slug":"billing","icon":"upload:%"}}`},
+				{"icon", `{"op":"ensure","node":"project:ledger","data":{"icon":"upload:%"}}`},
+				{"icon", `{"op":"create","node":"project:new","data":{"organization":"acme","icon":"upload:%"}}`},
+				{"avatar", `{"op":"patch","node":"user:eve","data":{"avatar":"upload:%"}}`},
+				{"avatar", `{"op":"create","node":"service_account:new","data":{"avatar":"upload:%"}}`},
+			} {
+				pointing(t, w.refused(root, graph.Invalid, strings.ReplaceAll(c.mutation, "%", id)), "/data/"+c.field, "want upload:ID")
+			}
+		}
+		w.shows("project:billing", "a")
+		w.must(root, `{"op":"patch","node":"project:billing","data":{"icon":"uploads"}}`)
+	})
+}
+
 func TestWhoMayChooseAPicture(t *testing.T) {
 	w := newWorld(t)
 	w.must(root, catalog)
