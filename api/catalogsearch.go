@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,7 +37,7 @@ const (
 
 func searchRoutes() []route {
 	return []route{{method: get, path: "/search", id: "search", tag: "search", summary: "Find nodes of all types by words",
-		doc: "Every word must begin a word of the name, slug, address, id, description, an identifier or a tag. What has the words as its name comes first, " +
+		doc: "Every word must begin a word of the name, slug, address, id, description, an identifier, a tag, or a value among the attributes. What has the words as its name comes first, " +
 			"then what has them in its name or slug. A word that nothing begins with may differ by a typo. " +
 			"At most so many searches are made at once; others wait, and after a second get 503. " +
 			"A page may be short, or even empty, and yet have a next_cursor: the work of one request is limited.",
@@ -249,16 +248,12 @@ func foundOf(n *graph.Node, terms []graph.SearchTerm) Found {
 	match("email", n.Props.String("email"))
 	match("id", n.Ref.ID)
 	match("description", n.Props.String("description"))
-	if text, ok := n.Props["identifiers"].(graph.JSON); ok {
-		var identifiers map[string]string
-		if json.Unmarshal([]byte(text), &identifiers) == nil {
-			for _, s := range identifiers {
-				match("identifiers", s)
-			}
+	for _, name := range []string{graph.PropIdentifiers, graph.PropAttributes} {
+		if object, ok := n.Props[name].(graph.JSON); ok {
+			match(name, object.Texts()...)
 		}
 	}
 	match("tags", n.Props.Strings(identity.PropKeywords)...)
-	f.Matched = slices.Compact(f.Matched)
 	return f
 }
 

@@ -94,3 +94,31 @@ func TestASearchFindsAllThatTheCallerMayReadAndNoMore(t *testing.T) {
 		}
 	}
 }
+
+// A project is found by what is in the fields that a blueprint describes, by
+// those who may read it, for as long as it is there.
+func TestASearchKnowsBlueprintFields(t *testing.T) {
+	w := newWorld(t, api.Options{}).sample()
+	const acme = v1 + "/organizations/acme"
+	w.ok("acme-owner", "PUT", acme+"/blueprints/service", `{"applies_to":"project","schema":{"type":"object","properties":{
+		"runtime":{"type":"string"},"ports":{"type":"array","items":{"type":"integer"}},"contact":{"type":"object","properties":{"name":{"type":"string"}}}}}}`)
+	w.ok("acme-owner", "PUT", acme+"/projects/billing", `{"name":"Billing","attributes":{"runtime":"Erlang/OTP","ports":[8443],"contact":{"name":"Zoë Vermeer"}}}`)
+	find := func(as, q, want string) scenario {
+		return scenario{as: as, method: "GET", path: v1 + "/search?q=" + q, status: 200, want: want}
+	}
+	none := `{"items":[]}`
+	w.run([]scenario{
+		find("acme-owner", "erlang", `"slug":"billing","name":"Billing"`),
+		find("acme-owner", "billing+otp", `"matched":["name","slug","attributes"]`),
+		find("acme-owner", "8443", `"matched":["attributes"]`),
+		find("acme-owner", "zoe+verm", `"slug":"billing"`),
+		find("root", "vermer", `"slug":"billing"`), // a typo
+		find("acme-owner", "runtime&type=project", none),
+		find("other-owner", "erlang", none),
+		find("other-owner", "vermer", none),
+		{as: "acme-owner", method: "PATCH", path: acme + "/projects/billing", body: `{"attributes":{"runtime":"Go"}}`, status: 200, want: `"runtime":"Go"`},
+		find("acme-owner", "erlang", none),
+		find("root", "erlang", none),
+		find("acme-owner", "zoe+go", `"slug":"billing"`),
+	})
+}

@@ -25,9 +25,9 @@ func TestEveryStatementSaysWhatItIs(t *testing.T) {
 }
 
 func TestSchemaStepsCanBeRunAgain(t *testing.T) {
-	create := regexp.MustCompile(`^CREATE (CONSTRAINT|(FULLTEXT )?INDEX) trellis_[a-z_]+ IF NOT EXISTS\n`)
+	again := regexp.MustCompile(`^(CREATE (CONSTRAINT|(FULLTEXT )?INDEX) trellis_[a-z_]+ IF NOT EXISTS\n|MATCH \(store:_Store \{key: 'store'\}\)\nREMOVE store\.[a-z]+$)`)
 	for i, m := range cypher.Schema() {
-		if m.Number != i+1 || m.Doc == "" || !create.MatchString(m.Text) {
+		if m.Number != i+1 || m.Doc == "" || !again.MatchString(m.Text) {
 			t.Errorf("schema step %d %s: %q", m.Number, m.Name, m.Text)
 		}
 	}

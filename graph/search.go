@@ -3,13 +3,10 @@ package graph
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -85,33 +82,6 @@ const (
 	RankText
 )
 
-// Properties that are searched. The titles of a node are its name, slug,
-// e-mail address and, unless it is a UUID, its id.
-const (
-	PropName        = "name"
-	PropSlug        = "slug"
-	PropEmail       = "email"
-	PropDescription = "description"
-	// PropIdentifiers is a JSON object of texts.
-	PropIdentifiers = "identifiers"
-	// PropKeywords is a list of texts that nobody is shown.
-	PropKeywords = "keywords"
-	// PropOrganization has the id of the organization that a node belongs to.
-	PropOrganization = "organization"
-
-	organizationType Type = "organization"
-)
-
-// unsearchable are the types that serve the program: Search never finds them.
-var unsearchable = map[Type]bool{
-	Root.Type: true, Everyone.Type: true, Authenticated.Type: true,
-	"permission": true, "api_key": true, "idempotency_key": true, "audit_chain": true,
-	"tombstone": true, "tombstone_part": true, "manifest": true, "manifest_part": true,
-}
-
-// Searchable tells whether nodes of the type can be found by Search.
-func Searchable(t Type) bool { return !unsearchable[t] }
-
 // Validate tells whether the query keeps to the rules. After is the engine's
 // to judge.
 func (q *SearchQuery) Validate() error {
@@ -154,115 +124,6 @@ func folded(w string) bool {
 	return len(list) == 1 && list[0] == w
 }
 
-// Searched is what an index keeps of a node: folded words, and tokens made of
-// such words and "_", which no word holds. Engines store it beside the node
-// and compare bytes, so that all find the same.
-type Searched struct {
-	// Whole has a token for each title, to be compared with WholeToken.
-	Whole []string
-	// Title and Body have each word once, those of titles in Title only.
-	Title, Body []string
-	// Scope has the node's TypeToken and OrganizationToken, that of "" if it belongs to none.
-	Scope []string
-}
-
-// Limits on what is indexed of one node, in words.
-const (
-	maxTitleWords = 128
-	maxBodyWords  = 1024
-)
-
-// SearchedOf returns what an index keeps of the node. Without Title and Body
-// there is nothing to be found.
-func SearchedOf(n *Node) Searched {
-	var s Searched
-	if !Searchable(n.Ref.Type) {
-		return s
-	}
-	id := n.Ref.ID
-	if isUUID(id) {
-		id = ""
-	}
-	for _, text := range [...]string{n.Props.String(PropName), n.Props.String(PropSlug), n.Props.String(PropEmail), id} {
-		words := Words(text)
-		if t := WholeToken(words); t != "" && !slices.Contains(s.Whole, t) {
-			s.Whole = append(s.Whole, t)
-		}
-		s.Title = append(s.Title, words...)
-	}
-	seen := map[string]bool{}
-	s.Title = distinct(s.Title, seen, maxTitleWords)
-	s.Body = distinct(bodyWords(n.Props), seen, maxBodyWords)
-	if len(s.Title)+len(s.Body) == 0 {
-		return Searched{}
-	}
-	organization := n.Props.String(PropOrganization)
-	if n.Ref.Type == organizationType {
-		organization = n.Ref.ID
-	}
-	s.Scope = []string{TypeToken(n.Ref.Type), OrganizationToken(organization)}
-	return s
-}
-
-func bodyWords(p Props) []string {
-	words := Words(p.String(PropDescription))
-	if text, ok := p[PropIdentifiers].(JSON); ok {
-		var texts map[string]any
-		if json.Unmarshal([]byte(text), &texts) == nil {
-			keys := make([]string, 0, len(texts))
-			for k := range texts {
-				keys = append(keys, k)
-			}
-			slices.Sort(keys)
-			for _, k := range keys {
-				if s, ok := texts[k].(string); ok {
-					words = append(words, Words(s)...)
-				}
-			}
-		}
-	}
-	if list, ok := p[PropKeywords].([]string); ok {
-		for _, s := range list {
-			words = append(words, Words(s)...)
-		}
-	}
-	return words
-}
-
-// distinct keeps words that were not seen before, and at most so many.
-func distinct(words []string, seen map[string]bool, most int) []string {
-	out := words[:0]
-	for _, w := range words {
-		if !seen[w] && len(out) < most {
-			seen[w] = true
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
-// tokenMark begins a token, so that no word is its beginning, nor "_" and a word.
-const tokenMark = "__"
-
-// WholeToken stands for words in their order. It is "" for none and for very
-// many, which are nobody's title.
-func WholeToken(words []string) string {
-	t := tokenMark + "w_" + strings.Join(words, "_")
-	if len(words) == 0 || len(t) > 200 {
-		return ""
-	}
-	return t
-}
-
-// TypeToken stands for a type.
-func TypeToken(t Type) string { return tokenMark + "t_" + string(t) }
-
-// OrganizationToken stands for an organization.
-func OrganizationToken(id string) string {
-	sum := sha256.Sum256([]byte(id))
-	return tokenMark + "o_" + hex.EncodeToString(sum[:12])
-}
-
 // HomeTokens stand for Homes: a node that counts has one of them in its Scope.
 func (q *SearchQuery) HomeTokens() []string {
 	out := make([]string, len(q.Homes))
@@ -270,28 +131,6 @@ func (q *SearchQuery) HomeTokens() []string {
 		out[i] = OrganizationToken(id)
 	}
 	return out
-}
-
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'):
-			return false
-		}
-	}
-	return true
-}
-
-// Equal tells whether an index would keep the same.
-func (s Searched) Equal(o Searched) bool {
-	return slices.Equal(s.Whole, o.Whole) && slices.Equal(s.Title, o.Title) && slices.Equal(s.Body, o.Body) && slices.Equal(s.Scope, o.Scope)
 }
 
 // A SearchTerm is one of a query's words, or the words that are to stand in
@@ -466,135 +305,4 @@ func (q *SearchQuery) Place() (SearchPlace, error) {
 		return SearchPlace{}, Errorf(Invalid, "the cursor was not made by this search")
 	}
 	return p, nil
-}
-
-// MaxCorrections is how many words may stand in for one.
-const MaxCorrections = 8
-
-// Correct returns those of the words of nodes that count which differ from
-// word by a typo, the first MaxCorrections of them in order of bytes.
-func Correct(word string, there []string) []string {
-	typos := map[string]bool{}
-	for _, t := range Typos(word) {
-		typos[t] = true
-	}
-	var out []string
-	for _, w := range there {
-		if typos[w] {
-			out = append(out, w)
-		}
-	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	return out[:min(len(out), MaxCorrections)]
-}
-
-// alphabets are what a mistyped letter may have been meant to be.
-var alphabets = []struct{ from, to rune }{{'a', 'z'}, {'0', '9'}, {'α', 'ω'}, {'а', 'я'}}
-
-// Typos returns what may have been meant by a word of 4 to 24 letters in
-// which one letter is wrong, missing, too many, or has changed places with
-// the next; the first letter is right.
-func Typos(word string) []string {
-	letters := []rune(word)
-	if len(letters) < 4 || len(letters) > 24 {
-		return nil
-	}
-	var alphabet []rune
-	for _, a := range alphabets {
-		if slices.ContainsFunc(letters, func(r rune) bool { return r >= a.from && r <= a.to }) || a.to < utf8.RuneSelf && letters[0] < utf8.RuneSelf {
-			for r := a.from; r <= a.to; r++ {
-				alphabet = append(alphabet, r)
-			}
-		}
-	}
-	seen := map[string]bool{word: true}
-	var out []string
-	add := func(parts ...[]rune) {
-		s := string(slices.Concat(parts...))
-		if !seen[s] {
-			seen[s] = true
-			out = append(out, s)
-		}
-	}
-	for i := 1; i <= len(letters); i++ {
-		head, tail := letters[:i], letters[i:]
-		for _, r := range alphabet {
-			add(head, []rune{r}, tail)
-			if len(tail) > 0 {
-				add(head, []rune{r}, tail[1:])
-			}
-		}
-		if len(tail) > 0 {
-			add(head, tail[1:])
-		}
-		if len(tail) > 1 {
-			add(head, []rune{tail[1], tail[0]}, tail[2:])
-		}
-	}
-	return out
-}
-
-// Words cuts text into the words that a search knows: runs of letters and
-// digits, in lower case and without diacritics; a letter of a script without
-// spaces (Han, Hiragana, Katakana) is a word of its own. Words of more than
-// MaxWord letters are cut there. Words of what it returns are the same again.
-func Words(text string) []string {
-	for i := range len(text) {
-		if text[i] >= utf8.RuneSelf {
-			return cut(fold(text))
-		}
-	}
-	return asciiWords(text)
-}
-
-func asciiWords(text string) []string {
-	var out []string
-	start := -1
-	lower := strings.ToLower(text)
-	for i := 0; i <= len(lower); i++ {
-		if i < len(lower) && (lower[i] >= 'a' && lower[i] <= 'z' || lower[i] >= '0' && lower[i] <= '9') {
-			if start < 0 {
-				start = i
-			}
-		} else if start >= 0 {
-			out = append(out, lower[start:min(i, start+MaxWord)])
-			start = -1
-		}
-	}
-	return out
-}
-
-// cut is asciiWords for folded text of any script.
-func cut(text string) []string {
-	var out []string
-	start, end, letters := 0, 0, 0
-	stop := func() {
-		if letters > 0 {
-			out = append(out, text[start:end])
-		}
-		letters = 0
-	}
-	for i, r := range text {
-		if !unicode.In(r, unicode.Letter, unicode.Number, unicode.Mc) {
-			stop()
-			continue
-		}
-		alone := unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana)
-		if alone {
-			stop()
-		}
-		if letters == 0 {
-			start = i
-		}
-		if letters < MaxWord {
-			end = i + utf8.RuneLen(r)
-		}
-		letters++
-		if alone {
-			stop()
-		}
-	}
-	stop()
-	return out
 }

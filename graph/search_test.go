@@ -85,10 +85,11 @@ func TestSearchedIsWhatPeopleCallANode(t *testing.T) {
 		Props: graph.Props{
 			"name": "Billing API", "slug": "billing-api", "description": "The API that bills", "organization": "o1", "secret": "hunter2",
 			"identifiers": graph.JSON(`{"sentry":"Bill-7","n":5}`), "keywords": []string{"go", "payments"},
+			"attributes": graph.JSON(`{"tier":"Gold","zone":["eu-1"]}`),
 		},
 	})
 	want := graph.Searched{
-		Whole: []string{"__w_billing_api"}, Title: []string{"billing", "api"}, Body: []string{"the", "that", "bills", "bill", "7", "go", "payments"},
+		Whole: []string{"__w_billing_api"}, Title: []string{"billing", "api"}, Body: []string{"the", "that", "bills", "5", "bill", "7", "go", "payments", "gold", "eu", "1"},
 		Scope: []string{"__t_project", graph.OrganizationToken("o1")},
 	}
 	if !s.Equal(want) {
@@ -105,6 +106,18 @@ func TestSearchedIsWhatPeopleCallANode(t *testing.T) {
 	for _, n := range []graph.Node{{Ref: graph.Root, Props: graph.Props{"name": "all"}}, {Ref: graph.Ref{Type: "user", ID: "0197f3a2-7c1e-7000-8000-000000000001"}}} {
 		if s := graph.SearchedOf(&n); len(s.Scope) != 0 {
 			t.Errorf("%s is searched: %+v", n.Ref, s)
+		}
+	}
+}
+
+func TestTextsOfJSONAreItsValues(t *testing.T) {
+	nested := func(n int) graph.JSON { return graph.JSON(strings.Repeat(`[`, n) + `"x"` + strings.Repeat(`]`, n)) }
+	for in, want := range map[graph.JSON]string{
+		``: "", `{`: "", `{}`: "", `{"a":null,"b":true,"c":{}}`: "", `{"b":"two words","a":["x",-1.5,["y"]],"c":{"d":"z"}}`: "x|-1.5|y|two words|z",
+		`{"a":12345678901234567890123}`: "12345678901234567890123", nested(8): "x", nested(9): "",
+	} {
+		if got := strings.Join(in.Texts(), "|"); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
 		}
 	}
 }

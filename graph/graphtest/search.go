@@ -17,6 +17,8 @@ var searchCases = []testCase{
 	{name: "SearchFindsBeginningsOfAllWords", run: testSearchWords},
 	{name: "SearchFoldsTexts", run: testSearchFolds},
 	{name: "SearchLooksInTheseTexts", run: testSearchTexts},
+	{name: "SearchLooksInAttributes", run: testSearchAttributes},
+	{name: "SearchOfManyAttributes", run: testSearchManyAttributes},
 	{name: "SearchRanks", run: testSearchRanks},
 	{name: "SearchByType", run: testSearchTypes},
 	{name: "SearchInAnOrganization", run: testSearchOrganization},

@@ -49,3 +49,52 @@ func TestOlderGraphIsIndexed(t *testing.T) {
 		t.Errorf("%d hits of what was written meanwhile: %v", len(a.Hits), err)
 	}
 }
+
+// A graph of a version that did not look into attributes is indexed again when
+// a store meets it, and goes on where a process stopped that had begun.
+func TestGraphIndexedWithoutAttributesIsIndexedAgain(t *testing.T) {
+	u := serverURL(t)
+	neo4jtest.Wipe(t, u)
+	ctx := context.Background()
+	first := open(t, u)
+	defer first.Close()
+	const nodes = 1_200 // more than one step of the indexer
+	if _, err := first.Info(ctx); err != nil {
+		t.Fatal(err)
+	}
+	session := neo4jtest.Session(t, u)
+	neo4jtest.Execute(t, session, fmt.Sprintf(`UNWIND range(1000, %d) AS i CREATE (:Entity:Doc {key: 'doc:' + i, type: 'doc', id: toString(i), name: 'thing', attributes_json: '{"tier":"gold"}',
+		created_at: 1, updated_at: 1, revision: 0, _title: 'thing', _whole: '__w_thing', _scope: '__t_doc', _place: '00000a'})`, 1_000+nodes-1))
+	count := func(word string) int {
+		s := open(t, u)
+		defer s.Close()
+		a, err := s.Search(ctx, graph.SearchQuery{Words: []string{word}, Types: []graph.Type{"doc"}, Limit: graph.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(a.Hits)
+		for a.Next != "" {
+			if a, err = s.Search(ctx, graph.SearchQuery{Words: []string{word}, Types: []graph.Type{"doc"}, Limit: graph.MaxPage, After: a.Next}); err != nil {
+				t.Fatal(err)
+			}
+			n += len(a.Hits)
+		}
+		return n
+	}
+	if n := count("gold"); n != 0 {
+		t.Errorf("%d nodes are indexed already", n)
+	}
+	// The schema as it was, and a process that came as far as this.
+	neo4jtest.Execute(t, session, "MATCH (v:_Schema) WHERE v.number >= 9 DELETE v")
+	if n := count("gold"); n != nodes {
+		t.Errorf("%d of %d nodes are found by their attributes", n, nodes)
+	}
+	neo4jtest.Execute(t, session, "MATCH (n:Doc) REMOVE n._body")
+	neo4jtest.Execute(t, session, "MATCH (s:_Store) SET s.search = 'doc:1999'")
+	if n := count("gold"); n != nodes-1_000 {
+		t.Errorf("%d nodes are indexed after the one that was the last; want %d", n, nodes-1_000)
+	}
+	if n := count("thing"); n != nodes {
+		t.Errorf("%d of %d nodes are found by their names", n, nodes)
+	}
+}
