@@ -15,15 +15,19 @@ import (
 // not at all, for everybody who looks afterwards, also after a power cut.
 // Opening does not need the server: the first call that reaches it may prepare
 // the bucket. Errors wrap ErrUnavailable where trying again later may help (for
-// a write the outcome is then open), ErrNotFound, ErrMismatch, ErrRefused where
-// it will not help, or the context's error where that ended. Their texts never
-// hold a credential or a signed address.
+// a write the outcome is then open), ErrNotFound, ErrExists, ErrMismatch,
+// ErrRefused where it will not help, or the context's error where that ended.
+// Their texts never hold a credential or a signed address.
 type Blobs interface {
 	// Put stores what r holds from where it stands, exactly o.Size bytes, in the
 	// place of what is there. r is read again from that place when a try fails.
 	// ErrMismatch if the bytes are not those of o.SHA256 or not that many; then
 	// nothing was stored.
 	Put(ctx context.Context, key Key, r io.ReadSeeker, o Object) error
+	// Create stores as Put does, if nothing is under the key; else ErrExists. Of
+	// any number at once one succeeds. Who is told ErrExists after a broken
+	// connection may have been the one: whose it is, the object has to tell.
+	Create(ctx context.Context, key Key, r io.ReadSeeker, o Object) error
 	// Open reads an object, or the part of it. The caller closes Reader.Body.
 	// ErrNotFound if there is none, ErrRange if none of the part is in it.
 	Open(ctx context.Context, key Key, part Range) (*Reader, error)
@@ -104,6 +108,7 @@ type Info struct {
 	Key         Key
 	Size        int64
 	ContentType string    // not told by List
+	SHA256      [32]byte  // of all of it; zero from List, and where the store does not know
 	Modified    time.Time // when it was stored, by the store's clock
 }
 
@@ -164,6 +169,8 @@ const MaxSigned = 7 * 24 * time.Hour
 var (
 	// ErrNotFound says that there is no such object.
 	ErrNotFound = errors.New("storage: there is no such object")
+	// ErrExists says that there is an object already.
+	ErrExists = errors.New("storage: there is such an object already")
 	// ErrRange says that the object ends before the part begins.
 	ErrRange = errors.New("storage: the object ends before that")
 	// ErrMismatch says that the bytes are not what they were said to be.

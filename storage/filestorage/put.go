@@ -14,10 +14,21 @@ import (
 
 // Put stores an object. It returns when it is on the disk.
 func (s *Store) Put(ctx context.Context, key storage.Key, r io.ReadSeeker, o storage.Object) error {
-	return s.put(ctx, key, r, o)
+	return s.put(ctx, key, r, o, s.root.Rename)
 }
 
-func (s *Store) put(ctx context.Context, key storage.Key, r io.Reader, o storage.Object) error {
+// Create stores an object if there is none. A link either makes the whole file
+// or fails.
+func (s *Store) Create(ctx context.Context, key storage.Key, r io.ReadSeeker, o storage.Object) error {
+	err := s.put(ctx, key, r, o, s.root.Link)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: create %q", storage.ErrExists, key)
+	}
+	return err
+}
+
+// put stores an object; publish gives the file that is on the disk its name.
+func (s *Store) put(ctx context.Context, key storage.Key, r io.Reader, o storage.Object, publish func(from, to string) error) error {
 	if !key.Valid() || !o.Valid() {
 		return invalid("put", key)
 	}
@@ -38,7 +49,7 @@ func (s *Store) put(ctx context.Context, key storage.Key, r io.Reader, o storage
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.place(f.name, key); err != nil {
+	if err := s.place(f.name, key, publish); err != nil {
 		return unplaced(key, err)
 	}
 	return nil
@@ -83,9 +94,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// place renames a file that is on the disk to where the object belongs, and
+// place publishes a file that is on the disk where the object belongs, and
 // flushes all directories on the way there.
-func (s *Store) place(name string, key storage.Key) error {
+func (s *Store) place(name string, key storage.Key, publish func(from, to string) error) error {
 	target := objectPath(key)
 	dir := path.Dir(target)
 	// A Delete may remove the empty directory before the file is in it.
@@ -94,7 +105,7 @@ func (s *Store) place(name string, key storage.Key) error {
 		if err := s.root.MkdirAll(dir, 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		err := s.root.Rename(name, target)
+		err := publish(name, target)
 		if err == nil {
 			break
 		}

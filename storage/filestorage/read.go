@@ -18,7 +18,6 @@ import (
 type object struct {
 	file *os.File
 	storage.Info
-	sha256 [32]byte
 }
 
 func (s *Store) open(what string, key storage.Key) (*object, error) {
@@ -46,7 +45,7 @@ func readObject(f *os.File, key storage.Key) (*object, error) {
 			return nil, fault("read", key, err)
 		}
 		if t, ok := parseTrailer(b); ok && t.Size == size {
-			return &object{f, storage.Info{Key: key, Size: size, ContentType: t.ContentType, Modified: info.ModTime()}, t.SHA256}, nil
+			return &object{f, storage.Info{Key: key, Size: size, ContentType: t.ContentType, SHA256: t.SHA256, Modified: info.ModTime()}}, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: read %q: its file is damaged", storage.ErrMismatch, key)

@@ -52,7 +52,7 @@ func (s *Store) serveGet(w http.ResponseWriter, r *http.Request, key storage.Key
 	h.Set("Cache-Control", "private, max-age="+strconv.FormatInt(g.expires-s.now().Unix(), 10))
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("ETag", etag(o.sha256))
+	h.Set("ETag", etag(o.SHA256))
 	http.ServeContent(w, r, "", o.Modified, io.NewSectionReader(o.file, 0, o.Size))
 	return nil
 }
@@ -66,7 +66,7 @@ func (s *Store) servePut(w http.ResponseWriter, r *http.Request, key storage.Key
 		return fmt.Errorf("%w: put %q: another length or content type", storage.ErrMismatch, key)
 	}
 	o := storage.Object{Size: g.size, SHA256: g.sha256, ContentType: g.contentType}
-	if err := s.put(r.Context(), key, r.Body, o); err != nil {
+	if err := s.put(r.Context(), key, r.Body, o, s.root.Rename); err != nil {
 		return err
 	}
 	w.Header().Set("ETag", etag(g.sha256))

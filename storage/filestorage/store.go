@@ -2,7 +2,7 @@
 //
 // An object is one file: its bytes, then a trailer of fixed length with the
 // content type and the hash. It is written elsewhere in the directory, flushed
-// and then renamed into place, so it is there whole or not at all, for other
+// and then renamed or linked into place, so it is there whole or not at all, for other
 // processes and after a power cut too. Several processes may use one directory.
 // Nothing outside of it is ever touched, also where a symbolic link points there.
 //
@@ -189,10 +189,10 @@ func (s *Store) temp() (*tempFile, error) {
 	return &tempFile{f, s.root, name}, nil
 }
 
-// discard removes the file if it was not renamed.
+// discard removes the name under which the file was written.
 func (f *tempFile) discard() {
 	f.Close()
-	_ = f.root.Remove(f.name) // gone where all went well
+	_ = f.root.Remove(f.name) // gone where it was renamed
 }
 
 // flush puts on the disk what was written, and closes the file.

@@ -17,6 +17,8 @@ import (
 var kinds = map[string]error{
 	"NoSuchKey":                    storage.ErrNotFound,
 	"NotFound":                     storage.ErrNotFound, // a HEAD has no more to say
+	"PreconditionFailed":           storage.ErrExists,   // the only condition is that there is none
+	"NotImplemented":               errNotKnown,
 	"InvalidRange":                 storage.ErrRange,
 	"BadDigest":                    storage.ErrMismatch,
 	"XAmzContentSHA256Mismatch":    storage.ErrMismatch,
@@ -50,6 +52,9 @@ var advice = map[string]string{
 	"AuthorizationHeaderMalformed": "the bucket is in another region",
 	"MovedPermanently":             "the bucket is in another region",
 }
+
+// errNotKnown says that the service does not know what a request asks for.
+var errNotKnown = fmt.Errorf("%w: the service has no such function", storage.ErrRefused)
 
 // status is that of the answer in an error; 0 if there was none.
 func status(err error) int {

@@ -29,3 +29,6 @@ func s3Key(s *Store, key string) *string {
 	name := s.o.Prefix + key
 	return &name
 }
+
+// KeepsConditions tells whether the service has been seen to keep to conditions.
+func (s *Store) KeepsConditions() bool { return s.conditions.Load() }

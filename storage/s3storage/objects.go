@@ -24,17 +24,22 @@ import (
 
 // Put stores an object by one request.
 func (s *Store) Put(ctx context.Context, key storage.Key, r io.ReadSeeker, o storage.Object) error {
+	return s.send(ctx, "put", key, r, o, nil)
+}
+
+// send makes the request; ifNoneMatch is its condition, nil for none.
+func (s *Store) send(ctx context.Context, what string, key storage.Key, r io.ReadSeeker, o storage.Object, ifNoneMatch *string) error {
 	if !key.Valid() || !o.Valid() {
-		return invalid("put", key)
+		return invalid(what, key)
 	}
-	c, err := s.begin(ctx, "put", key, o.Size)
+	c, err := s.begin(ctx, what, key, o.Size)
 	if err != nil {
 		return err
 	}
 	defer c.end()
 	body, err := newUpload(c, r, o, c.end)
 	if err != nil {
-		return fmt.Errorf("s3storage: put %q: %w", key, err)
+		return fmt.Errorf("s3storage: %s %q: %w", what, key, err)
 	}
 	in := &s3.PutObjectInput{
 		Bucket:         &s.o.Bucket,
@@ -42,6 +47,7 @@ func (s *Store) Put(ctx context.Context, key storage.Key, r io.ReadSeeker, o sto
 		ContentLength:  &o.Size,
 		ContentType:    &o.ContentType,
 		ChecksumSHA256: aws.String(checksum(o)),
+		IfNoneMatch:    ifNoneMatch,
 
 		ServerSideEncryption: types.ServerSideEncryption(s.o.Encryption),
 	}
@@ -53,7 +59,7 @@ func (s *Store) Put(ctx context.Context, key storage.Key, r io.ReadSeeker, o sto
 	}
 	_, err = s.client.PutObject(c, in, withPayloadHash(o))
 	if body.err != nil {
-		return fmt.Errorf("s3storage: put %q: %w", key, body.err)
+		return fmt.Errorf("s3storage: %s %q: %w", what, key, body.err)
 	}
 	return c.fault(err)
 }
@@ -74,6 +80,14 @@ func withPayloadHash(o storage.Object) func(*s3.Options) {
 
 func checksum(o storage.Object) string {
 	return base64.StdEncoding.EncodeToString(o.SHA256[:])
+}
+
+// sum reads a checksum that the service tells; zero if it is none of a whole object.
+func sum(checksum *string) (out [32]byte) {
+	if b, err := base64.StdEncoding.DecodeString(aws.ToString(checksum)); err == nil && len(b) == len(out) {
+		copy(out[:], b)
+	}
+	return out
 }
 
 // Open reads an object, or the part of it.
@@ -142,6 +156,7 @@ func opened(key storage.Key, part storage.Range, out *s3.GetObjectOutput, b *bod
 		return nil, unclear
 	}
 	if part == (storage.Range{}) {
+		r.SHA256 = sum(out.ChecksumSHA256)
 		return r, nil
 	}
 	if r.Length == 0 && out.ContentRange == nil {
@@ -198,7 +213,7 @@ func (s *Store) Stat(ctx context.Context, key storage.Key) (storage.Info, error)
 		return storage.Info{}, err
 	}
 	defer c.end()
-	out, err := s.client.HeadObject(c, &s3.HeadObjectInput{Bucket: &s.o.Bucket, Key: s.name(key)})
+	out, err := s.client.HeadObject(c, &s3.HeadObjectInput{Bucket: &s.o.Bucket, Key: s.name(key), ChecksumMode: types.ChecksumModeEnabled})
 	if status(err) == http.StatusNotFound {
 		// A bucket that is missing is answered alike, and must not look like
 		// objects that are lost.
@@ -210,7 +225,8 @@ func (s *Store) Stat(ctx context.Context, key storage.Key) (storage.Info, error)
 		return storage.Info{}, c.fault(err)
 	}
 	return storage.Info{
-		Key: key, Size: aws.ToInt64(out.ContentLength), ContentType: aws.ToString(out.ContentType), Modified: aws.ToTime(out.LastModified),
+		Key: key, Size: aws.ToInt64(out.ContentLength), ContentType: aws.ToString(out.ContentType), SHA256: sum(out.ChecksumSHA256),
+		Modified: aws.ToTime(out.LastModified),
 	}, nil
 }
 

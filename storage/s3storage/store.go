@@ -39,6 +39,10 @@ type Store struct {
 	// prepared tells that the bucket is there; preparing is held by who looks.
 	prepared  atomic.Bool
 	preparing chan struct{}
+	// conditions tells that the service has been seen to look at the condition of
+	// a Create; settling is how long Create waits for others where it has not.
+	conditions atomic.Bool
+	settling   time.Duration
 }
 
 var _ storage.Blobs = (*Store)(nil)
@@ -64,7 +68,7 @@ func Open(o Options) (*Store, error) {
 	if o.Region == "" {
 		return nil, errors.New("s3storage: no region is named, neither in the address (region=…) nor in AWS_REGION")
 	}
-	s := &Store{o: o, creds: creds, transport: newTransport(o.Stall), page: 1000, preparing: make(chan struct{}, 1)}
+	s := &Store{o: o, creds: creds, transport: newTransport(o.Stall), page: 1000, preparing: make(chan struct{}, 1), settling: 2 * time.Second}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.client = s3.New(s.clientOptions())
 	return s, nil
@@ -82,6 +86,7 @@ func (s *Store) clientOptions() s3.Options {
 		Retryer: retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = s.o.Attempts
 			r.MaxBackoff = 3 * time.Second
+			r.Retryables = append(r.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"ConditionalRequestConflict": {}}})
 		}),
 		RequestChecksumCalculation:                aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation:                aws.ResponseChecksumValidationWhenSupported,

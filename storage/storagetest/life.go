@@ -17,6 +17,7 @@ import (
 
 var lifeCases = []testCase{
 	{name: "WritersOfOneKeyNeverMix", run: writersOfOneKey},
+	{name: "OneOfManyCreates", run: oneOfManyCreates},
 	{name: "WritersOfManyKeys", run: writersOfManyKeys},
 	{name: "WritersAndDeletesInOneDirectory", run: writersAndDeletes},
 	{name: "WhoReadsGoesOn", run: whoReadsGoesOn},
@@ -84,6 +85,37 @@ func writersOfOneKey(r *room) {
 	}
 }
 
+// oneOfManyCreates has many create an object at once, again and again, from
+// several openings that know nothing of the store yet.
+func oneOfManyCreates(r *room) {
+	const creators = 16
+	var stores []storage.Blobs
+	for range 4 {
+		stores = append(stores, r.open())
+	}
+	for round := range 8 {
+		key := storage.Key(fmt.Sprintf("o/%d", round))
+		winner := atomic.Int64{}
+		winner.Store(-1)
+		r.inParallel(creators, creators, func(i int) error {
+			b := Bytes(1000+i, uint64(i))
+			err := stores[i%len(stores)].Create(r.ctx, key, bytes.NewReader(b), Object(b, octets))
+			if errors.Is(err, storage.ErrExists) {
+				return nil
+			}
+			if err == nil && !winner.CompareAndSwap(-1, int64(i)) {
+				err = fmt.Errorf("round %d: both %d and %d created it", round, winner.Load(), i)
+			}
+			return err
+		})
+		if w := int(winner.Load()); w < 0 {
+			r.Errorf("round %d: nobody created it", round)
+		} else {
+			r.holds(key, Bytes(1000+w, uint64(w)))
+		}
+	}
+}
+
 func writersOfManyKeys(r *room) {
 	key := func(i int) storage.Key { return storage.Key(fmt.Sprintf("m/%d/%d", i%5, i)) }
 	r.inParallel(16, 100, func(i int) error { return r.putErr(r.blobs, key(i), Bytes(1000+i, uint64(i))) })
@@ -140,6 +172,9 @@ func (r *room) calls(b storage.Blobs) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"put": func(ctx context.Context) error {
 			return b.Put(ctx, "k", bytes.NewReader(content), Object(content, octets))
+		},
+		"create": func(ctx context.Context) error {
+			return b.Create(ctx, "new", bytes.NewReader(content), Object(content, octets))
 		},
 		"open":   func(ctx context.Context) error { _, err := b.Open(ctx, "k", storage.Range{}); return err },
 		"stat":   func(ctx context.Context) error { _, err := b.Stat(ctx, "k"); return err },

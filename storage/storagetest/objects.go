@@ -18,6 +18,7 @@ var objectCases = []testCase{
 	{name: "WhatIsStoredComesBack", run: comesBack},
 	{name: "PutBeginsWhereTheReaderStands", run: beginsWhereItStands},
 	{name: "PutReplaces", run: replaces},
+	{name: "CreateReplacesNothing", run: createReplacesNothing},
 	{name: "WhatIsNotThere", run: notThere},
 	{name: "KeysOfEveryShape", run: keysOfEveryShape},
 	{name: "InvalidKeysAreRefused", run: invalidKeys},
@@ -41,7 +42,7 @@ func comesBack(r *room) {
 		}
 		r.holds(key, b)
 		info, err := r.blobs.Stat(r.ctx, key)
-		if err != nil || info.Key != key || info.Size != int64(n) || info.ContentType != types[i%len(types)] {
+		if err != nil || info.Key != key || info.Size != int64(n) || info.ContentType != types[i%len(types)] || info.SHA256 != sha256.Sum256(b) {
 			r.Errorf("%+v, %v, want size %d and %s", info, err, n, types[i%len(types)])
 		}
 		if age := before.Sub(info.Modified); age > time.Minute || age < -time.Minute {
@@ -51,7 +52,7 @@ func comesBack(r *room) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		if o.Key != key || o.ContentType != info.ContentType || !o.Modified.Truncate(time.Second).Equal(info.Modified.Truncate(time.Second)) {
+		if o.Key != key || o.SHA256 != info.SHA256 || o.ContentType != info.ContentType || !o.Modified.Truncate(time.Second).Equal(info.Modified.Truncate(time.Second)) {
 			r.Errorf("open says %+v, stat %+v", o.Info, info)
 		}
 		o.Body.Close()
@@ -82,6 +83,42 @@ func replaces(r *room) {
 	r.holds("k", b)
 	if info, err := r.blobs.Stat(r.ctx, "k"); err != nil || info.ContentType != "image/gif" || info.Size != 300 {
 		r.Errorf("%+v, %v", info, err)
+	}
+}
+
+func createReplacesNothing(r *room) {
+	b, other := Bytes(5000, 1), Bytes(300, 2)
+	reader := bytes.NewReader(b)
+	if _, err := reader.Seek(1000, io.SeekStart); err != nil {
+		r.Fatal(err)
+	}
+	if err := r.blobs.Create(r.ctx, "dir/k", reader, Object(b[1000:], "image/gif")); err != nil {
+		r.Fatal(err)
+	}
+	r.is("create again", r.blobs.Create(r.ctx, "dir/k", bytes.NewReader(other), Object(other, octets)), storage.ErrExists)
+	r.is("create the same", r.blobs.Create(r.ctx, "dir/k", bytes.NewReader(b[1000:]), Object(b[1000:], "image/gif")), storage.ErrExists)
+	r.holds("dir/k", b[1000:])
+	if info, err := r.blobs.Stat(r.ctx, "dir/k"); err != nil || info.ContentType != "image/gif" {
+		r.Errorf("%+v, %v", info, err)
+	}
+	r.put("put", b)
+	r.is("create what was put", r.blobs.Create(r.ctx, "put", bytes.NewReader(other), Object(other, octets)), storage.ErrExists)
+	r.holds("put", b)
+	wrong := Object(b, octets)
+	wrong.SHA256[0]++
+	r.is("create of other bytes", r.blobs.Create(r.ctx, "new", bytes.NewReader(b), wrong), storage.ErrMismatch)
+	r.holds("new", nil)
+	r.put("put", other)
+	r.holds("put", other)
+	if err := r.blobs.Delete(r.ctx, "dir/k"); err != nil {
+		r.Fatal(err)
+	}
+	if err := r.blobs.Create(r.ctx, "dir/k", bytes.NewReader(other), Object(other, octets)); err != nil {
+		r.Errorf("create what was deleted: %v", err)
+	}
+	r.holds("dir/k", other)
+	if found, err := r.blobs.List(r.ctx, "", "", 10); err != nil || len(found) != 2 {
+		r.Errorf("%v, %v", found, err)
 	}
 }
 
@@ -145,6 +182,7 @@ func invalidKeys(r *room) {
 	for _, key := range InvalidKeys {
 		what := func(call string) string { return fmt.Sprintf("%s %q", call, key) }
 		r.is(what("put"), r.blobs.Put(r.ctx, key, bytes.NewReader(b), Object(b, octets)), storage.ErrRefused)
+		r.is(what("create"), r.blobs.Create(r.ctx, key, bytes.NewReader(b), Object(b, octets)), storage.ErrRefused)
 		_, err := r.blobs.Open(r.ctx, key, storage.Range{})
 		r.is(what("open"), err, storage.ErrRefused)
 		_, err = r.blobs.Stat(r.ctx, key)
