@@ -30,8 +30,14 @@ func (s *Store) Create(ctx context.Context, key storage.Key, r io.ReadSeeker, o 
 			return fmt.Errorf("s3storage: create %q: %w", key, err)
 		}
 		err := s.send(ctx, "create", key, r, o, ifNoneMatch)
-		if errors.Is(err, storage.ErrExists) {
+		switch {
+		case errors.Is(err, storage.ErrExists):
 			s.conditions.Store(true)
+		case errors.Is(err, storage.ErrUnavailable):
+			// A refusal is lost where the service cuts off who still sends.
+			if _, missing := s.Stat(ctx, key); missing == nil {
+				return fmt.Errorf("%w: create %q", storage.ErrExists, key)
+			}
 		}
 		return err
 	}
@@ -45,15 +51,12 @@ func (s *Store) Create(ctx context.Context, key storage.Key, r io.ReadSeeker, o 
 	case !errors.Is(err, storage.ErrNotFound):
 		return err
 	}
-	err = send(nothing)
-	if err == nil {
-		if err = send(nothing); errors.Is(err, storage.ErrExists) {
-			return nil
-		}
+	if err = send(nothing); err == nil {
+		_ = send(nothing) // what matters is what is known then
 	} else if errors.Is(err, errNotKnown) {
 		err = send(nil)
 	}
-	if err != nil {
+	if err != nil || s.conditions.Load() {
 		return err
 	}
 	return s.settle(ctx, key, o)
