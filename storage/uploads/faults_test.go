@@ -95,6 +95,14 @@ func (b *faultyBlobs) Put(ctx context.Context, key storage.Key, r io.ReadSeeker,
 	return err
 }
 
+func (b *faultyBlobs) Create(ctx context.Context, key storage.Key, r io.ReadSeeker, o storage.Object) error {
+	at := b.step("create " + string(key))
+	at(before)
+	err := b.Blobs.Create(ctx, key, &halfway{r, at, 0, o.Size / 2}, o)
+	at(after)
+	return err
+}
+
 func (b *faultyBlobs) Delete(ctx context.Context, keys ...storage.Key) error {
 	if len(keys) == 0 {
 		return b.Blobs.Delete(ctx)

@@ -36,7 +36,7 @@ func (s *Service) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	owner, err := s.owner(ctx)
+	owner, err := ownerOfPlace(ctx, s.blobs)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,15 @@ func (s *Service) claim(ctx context.Context) error {
 		if owner != "" && (!s.TakeOver || s.was.Load()) {
 			return ErrForeign
 		}
-		if err := s.adopt(ctx, info.Store); err != nil {
+		if err := s.known(ctx); err != nil {
+			return err
+		}
+		if owner == "" {
+			err = settleOwner(ctx, s.blobs, info.Store)
+		} else {
+			err = writeOwner(ctx, s.blobs.Put, info.Store)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -54,8 +62,9 @@ func (s *Service) claim(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) owner(ctx context.Context) (string, error) {
-	r, err := s.blobs.Open(ctx, ownerKey, storage.Range{})
+// ownerOfPlace returns the store that the objects are named as those of; "" if of none.
+func ownerOfPlace(ctx context.Context, blobs storage.Blobs) (string, error) {
+	r, err := blobs.Open(ctx, ownerKey, storage.Range{})
 	if errors.Is(err, storage.ErrNotFound) {
 		return "", nil
 	}
@@ -67,7 +76,28 @@ func (s *Service) owner(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-func (s *Service) adopt(ctx context.Context, store string) error {
+// settleOwner names the objects as those of the store, unless somebody else was
+// faster: of any number at once, one has them.
+func settleOwner(ctx context.Context, blobs storage.Blobs, store string) error {
+	err := writeOwner(ctx, blobs.Create, store)
+	if !errors.Is(err, storage.ErrExists) {
+		return err
+	}
+	owner, err := ownerOfPlace(ctx, blobs)
+	if err == nil && owner != store {
+		err = ErrForeign
+	}
+	return err
+}
+
+// writeOwner writes the name by Put or Create.
+func writeOwner(ctx context.Context, write func(context.Context, storage.Key, io.ReadSeeker, storage.Object) error, store string) error {
+	text := store + "\n"
+	return write(ctx, ownerKey, strings.NewReader(text), storage.Object{Size: int64(len(text)), SHA256: sha256.Sum256([]byte(text)), ContentType: "text/plain"})
+}
+
+// known makes sure that nodes stand for some of the objects, if there are any.
+func (s *Service) known(ctx context.Context) error {
 	list, err := s.blobs.List(ctx, "", "", listed)
 	if err != nil {
 		return err
@@ -78,17 +108,12 @@ func (s *Service) adopt(ctx context.Context, store string) error {
 			refs = append(refs, r)
 		}
 	}
-	known := 0
-	if len(refs) > 0 {
-		found, err := s.graph.Store().Nodes(ctx, refs)
-		if err != nil {
-			return err
-		}
-		known = len(found)
+	if len(refs) == 0 {
+		return nil
 	}
-	if known == 0 && len(refs) > 0 {
-		return ErrForeign
+	found, err := s.graph.Store().Nodes(ctx, refs)
+	if err == nil && len(found) == 0 {
+		err = ErrForeign
 	}
-	text := store + "\n"
-	return s.blobs.Put(ctx, ownerKey, strings.NewReader(text), storage.Object{Size: int64(len(text)), SHA256: sha256.Sum256([]byte(text)), ContentType: "text/plain"})
+	return err
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -71,6 +73,54 @@ func TestPlaceOfAnotherGraphIsLeftAlone(t *testing.T) {
 	w.isSwept(t)
 	if w.owner(t) != w.storeID(t) {
 		t.Errorf("the owner is %s, not %s", w.owner(t), w.storeID(t))
+	}
+}
+
+// Two graphs start on an empty place and have both seen that it is.
+func TestOneOfTwoGraphsHasAnEmptyPlace(t *testing.T) {
+	for _, place := range []string{"directory", localStack, versity} {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			files := filepath.Join(t.TempDir(), "shared")
+			if place != "directory" {
+				files = bucket(t, place)
+			}
+			var bothLooked sync.WaitGroup
+			bothLooked.Add(2)
+			var worlds [2]*world
+			var errs [2]error
+			for i := range worlds {
+				s := newSite(t)
+				s.files = files
+				looked := sync.OnceFunc(func() { bothLooked.Done(); bothLooked.Wait() })
+				f := &faults{at: func(_ int, m moment, what string) {
+					if m == before && strings.HasSuffix(what, " owner") {
+						looked()
+					}
+				}}
+				worlds[i] = s.start(t, setup{faults: f})
+				f.on.Store(true)
+			}
+			var wg sync.WaitGroup
+			for i, w := range worlds {
+				wg.Go(func() { _, errs[i] = w.add(uploads.Incoming{}, picture(i)) })
+			}
+			wg.Wait()
+			winner := 0
+			if errs[0] != nil {
+				winner = 1
+			}
+			if errs[winner] != nil || !errors.Is(errs[1-winner], uploads.ErrForeign) {
+				t.Fatalf("%v and %v", errs[0], errs[1])
+			}
+			w := worlds[winner]
+			if w.owner(t) != w.storeID(t) {
+				t.Errorf("the owner is %s, not %s", w.owner(t), w.storeID(t))
+			}
+			worlds[1-winner].isForeign(t)
+			w.isSwept(t)
+			w.isCurrent(t)
+		})
 	}
 }
 
