@@ -29,7 +29,8 @@ type Blobs interface {
 	// connection may have been the one: whose it is, the object has to tell.
 	Create(ctx context.Context, key Key, r io.ReadSeeker, o Object) error
 	// Open reads an object, or the part of it. The caller closes Reader.Body.
-	// ErrNotFound if there is none, ErrRange if none of the part is in it.
+	// ErrNotFound if there is none, ErrRange if none of the part is in it, ErrMismatch,
+	// perhaps from Body, where the store sees that it is not what was stored.
 	Open(ctx context.Context, key Key, part Range) (*Reader, error)
 	// Stat tells what is stored. ErrNotFound if there is nothing.
 	Stat(ctx context.Context, key Key) (Info, error)

@@ -85,8 +85,8 @@ to that resource, and why?
 
 Commands that ask or change something are clients of a running server: they
 read its address from TRELLIS_URL and their key from TRELLIS_TOKEN. The
-commands serve, setup, export, import and config read TRELLIS_… settings
-instead; see docs/configuration.md.
+commands serve, setup, export, import, storage and config read TRELLIS_…
+settings instead; see docs/configuration.md.
 
 Try it:  trellis serve --demo`,
 		SilenceUsage: true, SilenceErrors: true,
@@ -98,7 +98,7 @@ Try it:  trellis serve --demo`,
 	root.AddCommand(
 		a.serveCommand(), a.setupCommand(), a.configCommand(), a.exportCommand(), a.importCommand(),
 		a.checkCommand(), a.explainCommand(), a.whoCanCommand(), a.canCommand(),
-		a.applyCommand(), a.manifestCommand(), a.loadCommand(), a.uploadCommand(), a.uploadsCommand(), a.iconCommand(),
+		a.applyCommand(), a.manifestCommand(), a.loadCommand(), a.uploadCommand(), a.uploadsCommand(), a.iconCommand(), a.storageCommand(),
 		a.auditCommand(), a.healthCommand(), a.versionCommand(),
 	)
 	return root

@@ -82,6 +82,8 @@ func (c *call) fault(err error) error {
 		text, kind = c.answer(api, status(err))
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "no answer in time"
+	case strings.HasPrefix(err.Error(), "checksum did not match"): // the client has no type for it
+		text, kind = "the bytes are not those of their checksum", storage.ErrMismatch
 	default:
 		text = reason(err)
 	}

@@ -49,7 +49,7 @@ func (s *Service) claim(ctx context.Context) error {
 			return err
 		}
 		if owner == "" {
-			err = settleOwner(ctx, s.blobs, info.Store)
+			err = takePlace(ctx, s.blobs, info.Store)
 		} else {
 			err = writeOwner(ctx, s.blobs.Put, info.Store)
 		}
@@ -76,9 +76,9 @@ func ownerOfPlace(ctx context.Context, blobs storage.Blobs) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// settleOwner names the objects as those of the store, unless somebody else was
+// takePlace names the objects as those of the store, unless somebody else was
 // faster: of any number at once, one has them.
-func settleOwner(ctx context.Context, blobs storage.Blobs, store string) error {
+func takePlace(ctx context.Context, blobs storage.Blobs, store string) error {
 	err := writeOwner(ctx, blobs.Create, store)
 	if !errors.Is(err, storage.ErrExists) {
 		return err
