@@ -85,8 +85,8 @@ func parsePlace(flag, text string) (storagePlace, error) {
 		if err != nil {
 			return storagePlace{}, err
 		}
-		if real, err := filepath.EvalSymlinks(same); err == nil {
-			same = real
+		if target, err := filepath.EvalSymlinks(same); err == nil {
+			same = target
 		}
 		return storagePlace{&config.Config{StorageURL: "dir:" + dir}, dir, same}, nil
 	}

@@ -168,7 +168,6 @@ func (c *Copy) object(ctx context.Context, key storage.Key) error {
 	there, err := c.To.Stat(ctx, key)
 	switch {
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrMismatch):
-		there = storage.Info{}
 	case err != nil:
 		return err
 	case there.SHA256 != [32]byte{}:

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -231,4 +232,54 @@ func TestSweepRemovesWhatIsOldAndLost(t *testing.T) {
 	if n, err := w.upload(kept); err != nil || n.Props.String(identity.PropState) != identity.StateReady {
 		t.Error(err)
 	}
+}
+
+// eventually waits for something that is done beside the test.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it did not happen that %s", what)
+		}
+	}
+}
+
+// What killed processes left goes when Grace has passed since the start, or as
+// long again after a sweep that failed.
+func TestRunSweepsSoonAfterItsStart(t *testing.T) {
+	w := settledSite(t).start(t, setup{})
+	first := w.mustAdd(t, picture(1))
+	b := picture(2)
+	must(t, w.Blobs().Put(t.Context(), "blobs/gone/original", bytes.NewReader(b), storagetest.Object(b, "image/png")))
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	blob := storage.Key("blobs/" + w.look(t).stored[first] + "/original")
+	gone := func(key storage.Key) func() bool {
+		return func() bool {
+			_, err := w.Blobs().Stat(t.Context(), key)
+			return errors.Is(err, storage.ErrNotFound)
+		}
+	}
+	must(t, w.delete(first))
+	eventually(t, "what was deleted is removed", gone(blob))
+
+	// The first whole sweep finds the place to be another graph's.
+	write := func(owner string) {
+		text := []byte(owner + "\n")
+		must(t, w.Blobs().Put(t.Context(), "owner", bytes.NewReader(text), storagetest.Object(text, "text/plain")))
+	}
+	write("another")
+	w.late.Store(int64(time.Hour + time.Minute))
+	w.Tidy()
+	eventually(t, "the sweep is refused", func() bool {
+		_, err := w.add(uploads.Incoming{}, picture(3))
+		return errors.Is(err, uploads.ErrForeign)
+	})
+	write(w.storeID(t))
+	w.late.Store(int64(2*time.Hour + 2*time.Minute))
+	w.Tidy()
+	eventually(t, "what nobody needs is removed", gone("blobs/gone/original"))
 }

@@ -44,7 +44,8 @@ const (
 )
 
 // Run removes what nothing needs, until ctx ends. Any number of processes may
-// do so for one graph.
+// do so for one graph. It looks at every object when Grace has passed since its
+// start: then what was there before it, and has no node, is old enough to be lost.
 func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
@@ -58,11 +59,14 @@ func (s *Service) Run(ctx context.Context) {
 			s.look(ctx)
 		case <-s.kick:
 		}
-		sweep := s.Discard
-		if whole := !s.Now().Before(next); whole {
+		sweep, whole := s.Discard, !s.Now().Before(next)
+		if whole {
 			sweep, next = s.Sweep, s.Now().Add(sweepEvery)
 		}
 		done, err := sweep(ctx)
+		if whole && err != nil {
+			next = s.Now().Add(s.Grace)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.Log.WarnContext(ctx, "files that nothing needs could not all be removed; they will be tried again", "error", err)
