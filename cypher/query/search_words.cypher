@@ -1,9 +1,20 @@
-// Finds some nodes by an expression of Lucene and returns the texts that are searched in them.
-// Parameters: query, most
-// Columns: importing, texts [text]
+// Finds words that may stand in for others: for each that no node has, by an expression of Lucene, the words with
+// its first letter in some nodes that have one like it, by another.
+// Parameters: words [{word, begins, like, first}], most (nodes)
+// Columns: importing, words [[word, [word of a node]]] (those that are found are not there)
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  CALL db.index.fulltext.queryNodes('trellis_search', $query, {limit: $most}) YIELD node
-  RETURN collect(coalesce(node._title, '') + ' ' + coalesce(node._body, '')) AS texts
+  UNWIND $words AS word
+  CALL (word) {
+    CALL db.index.fulltext.queryNodes('trellis_search', word.begins, {limit: 1}) YIELD node
+    RETURN count(*) AS there
+  }
+  WITH word WHERE there = 0
+  CALL (word) {
+    CALL db.index.fulltext.queryNodes('trellis_search', word.like, {limit: $most}) YIELD node
+    UNWIND [w IN split(coalesce(node._title, '') + ' ' + coalesce(node._body, ''), ' ') WHERE w STARTS WITH word.first] AS w
+    RETURN collect(DISTINCT w) AS similar
+  }
+  RETURN collect([word.word, similar]) AS words
 }
-RETURN store.importing AS importing, texts
+RETURN store.importing AS importing, words

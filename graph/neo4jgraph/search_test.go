@@ -3,6 +3,8 @@ package neo4jgraph_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -96,5 +98,45 @@ func TestGraphIndexedWithoutAttributesIsIndexedAgain(t *testing.T) {
 	}
 	if n := count("thing"); n != nodes {
 		t.Errorf("%d of %d nodes are found by their names", n, nodes)
+	}
+}
+
+// Places are as good as random, but where very many nodes have one close to
+// another, pages still hold each of them once, in their order.
+func TestManyHitsInANarrowRangeOfPlaces(t *testing.T) {
+	u := serverURL(t)
+	neo4jtest.Wipe(t, u)
+	ctx := context.Background()
+	s := open(t, u)
+	defer s.Close()
+	if _, err := s.Info(ctx); err != nil {
+		t.Fatal(err)
+	}
+	const nodes, apart = 4_000, 3
+	var rows []string
+	var want []string
+	for i := range nodes {
+		place := fmt.Sprintf("%06x", 0xabc000+i/2*apart) // two at each, over two blocks
+		rows = append(rows, fmt.Sprintf("['%04d','%s','__p_%s __p_%s __p_%s']", i, place, place[:1], place[:2], place[:3]))
+		want = append(want, fmt.Sprintf("%04d", i))
+	}
+	neo4jtest.Execute(t, neo4jtest.Session(t, u), `UNWIND [`+strings.Join(rows, ",")+`] AS row CREATE (:Entity:Doc {key: 'doc:' + row[0], type: 'doc', id: row[0], name: 'thing',
+		created_at: 1, updated_at: 1, revision: 0, _title: 'thing', _scope: '__t_doc ' + row[2], _place: row[1]})`)
+	for _, limit := range []int{90, 700} {
+		q := graph.SearchQuery{Words: []string{"thing"}, Types: []graph.Type{"doc"}, Limit: limit}
+		var got []string
+		for more := true; more; {
+			a, err := s.Search(ctx, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range a.Hits {
+				got = append(got, h.Node.Ref.ID)
+			}
+			q.After, more = a.Next, a.Next != ""
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("pages of %d: %d hits, want %d in order of their places", limit, len(got), nodes)
+		}
 	}
 }
