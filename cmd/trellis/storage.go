@@ -162,7 +162,7 @@ func (a *app) copyResult(ctx context.Context, from, to storagePlace, done upload
 	fmt.Fprintf(a.stderr, "%s, from %s to %s\n", copiedSoFar(done), from.name, to.name)
 	switch {
 	case errors.Is(err, uploads.ErrDamaged):
-		return fmt.Errorf("%d objects are damaged and were not copied; all others were. Restore them from a backup and run this again, or go on without them", done.Damaged)
+		return fmt.Errorf("damaged and not copied: %d; all others were. Restore them from a backup and run this again, or go on without them", done.Damaged)
 	case ctx.Err() != nil:
 		return errors.New("interrupted; run it again to go on")
 	case err != nil:
