@@ -227,6 +227,12 @@ func testSearchOrganization(r *room) {
 	r.finds(at("", bolt.ID), xid(1, 1), xid(1, 2))
 	r.finds(at(""), xid(1, 2))
 	r.finds(at())
+	many := at(acme.ID)
+	for i := len(many.Homes); i < graph.MaxSearchHomes; i++ {
+		many.Homes = append(many.Homes, fmt.Sprint("none", i))
+	}
+	many.Types = append(many.Types, "organization", "a", "b", "c", "d")
+	r.finds(many, xid(1, 0), "1 acme")
 	both := at(acme.ID, "")
 	both.Organization = bolt.ID
 	r.finds(both)

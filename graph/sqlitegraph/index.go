@@ -103,10 +103,11 @@ func (x *indexer) write(index, unindex *statement, r *indexRow) error {
 	return err
 }
 
-// indexed is the row of a node; see schema/0002_search.sql.
+// indexed is the row of a node; see schema/0002_search.sql. The tokens of its
+// scope are also there as one: the organization's, which has a length, and the type's.
 func indexed(s *graph.Searched) string {
 	var b strings.Builder
-	for _, list := range [...][]string{s.Title, s.Whole, s.Scope} {
+	for _, list := range [...][]string{s.Title, s.Whole, s.Scope, {s.Scope[1] + s.Scope[0]}} {
 		for _, w := range list {
 			b.WriteString(w)
 			b.WriteByte(' ')

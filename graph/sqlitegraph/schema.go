@@ -16,7 +16,7 @@ import (
 // application marks the file as a graph of Trellis ("TrlG").
 const application = 0x54726c47
 
-// searchStep is the place of 0003_search_attributes.sql, the last that leaves
+// searchStep is the place of 0003_search_again.sql, the last that leaves
 // an empty search index: what is in the store already is indexed by the
 // program, which knows how texts become words.
 const searchStep = 2

@@ -130,7 +130,7 @@ func (f *finder) expressions(corrected map[string][]string) ([]any, error) {
 		all = append(all, words.anywhere())
 	}
 	scope := f.scope()
-	first := `"_"` // no token is that
+	first := nothing
 	second := and(title, scope...)
 	if token := f.q.Whole(corrected); token != "" {
 		first = and([]string{or([]string{token})}, scope...)
@@ -140,6 +140,9 @@ func (f *finder) expressions(corrected map[string][]string) ([]any, error) {
 	return []any{first, second, third}, nil
 }
 
+// nothing has this token.
+const nothing = `"_"`
+
 func and(parts []string, more ...string) string {
 	return strings.Join(slices.Concat(parts, more), " AND ")
 }
@@ -147,22 +150,41 @@ func and(parts []string, more ...string) string {
 // or matches any of the tokens.
 func or(tokens []string) string { return `("` + strings.Join(tokens, `" OR "`) + `")` }
 
+// maxPairs is how many pairs of a type and an organization are looked for one by one.
+const maxPairs = 256
+
+// scope gives what a node that counts has besides words. A pair is one token:
+// FTS5 would walk over all nodes of the type to find those of an organization.
 func (f *finder) scope() []string {
-	var out []string
-	if f.q.Types != nil {
-		tokens := make([]string, len(f.q.Types))
-		for i, t := range f.q.Types {
-			tokens[i] = graph.TypeToken(t)
-		}
-		out = append(out, or(tokens))
+	var types []string
+	for _, t := range f.q.Types {
+		types = append(types, graph.TypeToken(t))
 	}
+	places := f.q.HomeTokens()
 	if f.q.Organization != "" {
-		out = append(out, or([]string{graph.OrganizationToken(f.q.Organization)}))
+		token := graph.OrganizationToken(f.q.Organization)
+		if f.q.Homes != nil && !slices.Contains(places, token) {
+			return []string{nothing}
+		}
+		places = []string{token}
 	}
-	if f.q.Homes != nil {
-		out = append(out, or(f.q.HomeTokens()))
+	switch n := len(types) * len(places); {
+	case n > 0 && n <= maxPairs:
+		var pairs []string
+		for _, t := range types {
+			for _, p := range places {
+				pairs = append(pairs, p+t)
+			}
+		}
+		return []string{or(pairs)}
+	case n > 0:
+		return []string{or(types), or(places)}
+	case len(types) > 0:
+		return []string{or(types)}
+	case len(places) > 0:
+		return []string{or(places)}
 	}
-	return out
+	return nil
 }
 
 // sought are words any of which will do: these, or all with a beginning.
