@@ -76,7 +76,7 @@ type AuditChain struct {
 type AuditFault struct {
 	Stream string    `json:"stream"`
 	Writer string    `json:"writer"`
-	Kind   string    `json:"kind" enum:"missing,changed,moved,doubled"`
+	Kind   string    `json:"kind" enum:"missing,changed,moved,doubled,misfiled"`
 	From   uint64    `json:"from"`
 	To     uint64    `json:"to" doc:"The last of those missing; of a moved record, where it was written"`
 	Time   time.Time `json:"time,omitzero"`

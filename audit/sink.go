@@ -71,4 +71,9 @@ type Reader interface {
 	// Follow calls yield with every record of the writer in the stream whose
 	// Seq is above after, in order of Seq.
 	Follow(ctx context.Context, s Stream, writer string, after uint64, yield func(Record) error) error
+	// Misfiled calls yield with the head of every record that Find may show
+	// otherwise than Follow does, or not at all, because the engine keeps it
+	// once more to find it faster; up to limit of them. Records that are just
+	// being delivered or removed do not count.
+	Misfiled(ctx context.Context, s Stream, limit int, yield func(Head) error) error
 }

@@ -40,6 +40,9 @@ const (
 	Moved FaultKind = "moved"
 	// Doubled: there is more than one record at From.
 	Doubled FaultKind = "doubled"
+	// Misfiled: questions are answered with another record in the place of
+	// the one at From, or without it (Reader.Misfiled).
+	Misfiled FaultKind = "misfiled"
 )
 
 // Fault is something wrong with a chain.
@@ -78,7 +81,7 @@ type Report struct {
 }
 
 // Verify reads the chains of a sink and tells which records were removed,
-// changed, moved or doubled since they were written. Without a Known link it
+// changed, moved, doubled or misfiled since they were written. Without a Known link it
 // cannot tell that the end of a chain was removed. It takes one record at a
 // time into memory, and those next to which something is wrong.
 func Verify(ctx context.Context, r Reader, c *Chain, o VerifyOptions) (Report, error) {
@@ -106,8 +109,33 @@ func Verify(ctx context.Context, r Reader, c *Chain, o VerifyOptions) (Report, e
 			}
 			v.finish()
 		}
+		if err := misfiled(ctx, r, s, o, &out); err != nil {
+			return out, err
+		}
 	}
 	return out, nil
+}
+
+// misfiled adds what questions are not answered with as it was written.
+func misfiled(ctx context.Context, r Reader, s Stream, o VerifyOptions, out *Report) error {
+	return r.Misfiled(ctx, s, o.Most, func(h Head) error {
+		if o.Writer != "" && h.Writer != o.Writer {
+			return nil
+		}
+		if i := slices.IndexFunc(out.Chains, func(c ChainReport) bool { return c.Stream == s && c.Writer == h.Writer }); i >= 0 {
+			out.Chains[i].Faults++
+		}
+		out.add(Fault{Stream: s, Writer: h.Writer, Kind: Misfiled, From: h.Seq, To: h.Seq, Time: h.Time, Detail: "questions are not answered with this record as it was written"}, o.Most)
+		return nil
+	})
+}
+
+// add counts a fault, and keeps it if there are not too many.
+func (r *Report) add(f Fault, most int) {
+	r.Total++
+	if len(r.Faults) < most {
+		r.Faults = append(r.Faults, f)
+	}
 }
 
 // chainsOf returns the names of the writers of a stream, those that are known
@@ -225,10 +253,7 @@ func (v *verifier) fault(f Fault) {
 		f.To = f.From
 	}
 	v.own.Faults++
-	v.report.Total++
-	if len(v.report.Faults) < v.most {
-		v.report.Faults = append(v.report.Faults, f)
-	}
+	v.report.add(f, v.most)
 }
 
 func (v *verifier) finish() {

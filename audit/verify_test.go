@@ -16,7 +16,8 @@ import (
 // shelf is what a sink would give back: the records of chains, to be tampered with.
 type shelf struct {
 	audit.Reader
-	records []audit.Record
+	records  []audit.Record
+	misfiled []audit.Head
 }
 
 func (s *shelf) Writers(_ context.Context, stream audit.Stream) ([]audit.Record, error) {
@@ -41,6 +42,18 @@ func (s *shelf) Follow(_ context.Context, stream audit.Stream, writer string, af
 			if err := yield(r); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func (s *shelf) Misfiled(_ context.Context, stream audit.Stream, _ int, yield func(audit.Head) error) error {
+	for _, h := range s.misfiled {
+		if stream != audit.Events {
+			return nil
+		}
+		if err := yield(h); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -104,6 +117,9 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 			e.Actor = "user:other"
 			audit.NewChain([]byte(strings.Repeat("x", 32))).Next(s.records[18].Meta().Link, e)
 		}, "[changed 20-20 changed 20-20]"},
+		{"misfiled", func(s *shelf) {
+			s.misfiled = []audit.Head{*s.records[4].Meta(), {Link: audit.Link{Writer: "v", Seq: 3}}}
+		}, "[misfiled 5-5 misfiled 3-3]"},
 		{"the beginning is too old", func(s *shelf) { s.records = s.records[5:] }, "[]"},
 	} {
 		s, heads := written(20)

@@ -173,6 +173,10 @@ func (m *memory) Follow(ctx context.Context, s audit.Stream, writer string, afte
 	return m.each(ctx, list, yield)
 }
 
+func (m *memory) Misfiled(ctx context.Context, _ audit.Stream, _ int, _ func(audit.Head) error) error {
+	return m.enter(ctx)
+}
+
 func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

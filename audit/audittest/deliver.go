@@ -98,6 +98,11 @@ var deliverCases = []testCase{
 			r.holds("all", b.Records)
 			r.deliverTo(r.sink, b)
 			r.holds("again", b.Records)
+			for _, s := range audit.Streams {
+				if err := r.sink.Misfiled(r.ctx, s, 1, func(h audit.Head) error { return fmt.Errorf("%v", h) }); err != nil {
+					r.Errorf("misfiled of %s: %v", s, err)
+				}
+			}
 		}
 	}},
 	{"ManyRecordsOfOneMillisecond", func(r *room) {

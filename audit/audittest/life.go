@@ -31,7 +31,7 @@ var lifeCases = []testCase{
 		b.ID = "another"
 		for what, err := range map[string]error{
 			"Deliver": r.sink.Deliver(r.ctx, b), "Find": r.sink.Find(r.ctx, q, nothing), "Follow": r.sink.Follow(r.ctx, audit.Events, "w", 0, nothing),
-			"Stats": statsErr, "LastUsed": usedErr, "Writers": writersErr, "Sweep": sweepErr,
+			"Misfiled": r.sink.Misfiled(r.ctx, audit.Events, 1, func(audit.Head) error { return nil }), "Stats": statsErr, "LastUsed": usedErr, "Writers": writersErr, "Sweep": sweepErr,
 		} {
 			if err == nil {
 				r.Errorf("%s on a closed sink is no error", what)
@@ -48,7 +48,7 @@ var lifeCases = []testCase{
 		_, writersErr := r.sink.Writers(ctx, audit.Events)
 		for what, err := range map[string]error{
 			"Deliver": r.sink.Deliver(ctx, b), "Find": r.sink.Find(ctx, audit.Query{Stream: audit.Events}, nothing),
-			"Follow": r.sink.Follow(ctx, audit.Events, "w", 0, nothing), "Stats": statsErr, "LastUsed": usedErr, "Writers": writersErr,
+			"Follow": r.sink.Follow(ctx, audit.Events, "w", 0, nothing), "Misfiled": r.sink.Misfiled(ctx, audit.Events, 1, func(audit.Head) error { return nil }), "Stats": statsErr, "LastUsed": usedErr, "Writers": writersErr,
 		} {
 			if !errors.Is(err, context.Canceled) {
 				r.Errorf("%s: %v; want context.Canceled", what, err)

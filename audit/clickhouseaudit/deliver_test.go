@@ -39,7 +39,7 @@ func (d *database) sums(t testing.TB) string {
 		"audit_events": "count()", "access_decisions": "count()", "api_key_usage": "count()", "email_audit": "count()", "mfa_events": "count()", "rate_limit_events": "count()",
 		"event_counts_hourly": "sum(count)", "event_counts_daily": "sum(count)", "decision_counts_hourly": "sum(count)", "decision_counts_daily": "sum(count)",
 		"request_counts_hourly": "sum(count), sum(latency)", "request_counts_daily": "sum(count), sum(latency)",
-		"event_hours": "uniqExact(term, hour)", "key_last_used": "uniqExact(key)",
+		"event_hours": "uniqExact(term, hour)", "event_parties": "count(), uniqExact(term, time, writer, seq)", "key_last_used": "uniqExact(key)",
 	} {
 		fmt.Fprintf(&b, "%s %s\n", table, d.one(t, "SELECT "+what+" FROM "+table))
 	}
@@ -52,7 +52,7 @@ func TestAHalfDoneBatchIsCompletedAndCountsOnce(t *testing.T) {
 	whole := newDatabase(t)
 	deliver(t, whole.open(t, clickhouseaudit.Options{}), "w-1", sample("w", 240)...)
 	want := whole.sums(t)
-	for _, broken := range []string{"event_counts_daily", "event_hours", "decision_counts_hourly", "api_key_usage", "key_last_used", "rate_limit_events"} {
+	for _, broken := range []string{"event_counts_daily", "event_hours", "event_parties", "decision_counts_hourly", "api_key_usage", "key_last_used", "rate_limit_events"} {
 		t.Run(broken, func(t *testing.T) {
 			d := newDatabase(t)
 			s := d.open(t, clickhouseaudit.Options{})
@@ -258,6 +258,7 @@ func TestNothingIsLostOrDoubledWhenTheServerIsKilled(t *testing.T) {
 		{"SELECT count(), sum(latency) FROM api_key_usage", "SELECT sum(count), sum(latency) FROM request_counts_hourly"},
 		{"SELECT count(), sum(latency) FROM api_key_usage", "SELECT sum(count), sum(latency) FROM request_counts_daily"},
 		{"SELECT uniqExact(node, toStartOfHour(time)) FROM audit_events", "SELECT uniqExact(term, hour) FROM event_hours WHERE term LIKE 'node=%'"},
+		{"SELECT sum((actor != '') + (node != '') + (other NOT IN ('', node))) FROM audit_events", "SELECT count() FROM event_parties"},
 		{"SELECT key, max(time) FROM api_key_usage GROUP BY key ORDER BY key LIMIT 1 OFFSET 3", "SELECT * FROM keys_last_used ORDER BY key LIMIT 1 OFFSET 3"},
 	} {
 		if a, b := d.one(t, pair[0]), d.one(t, pair[1]); a != b {

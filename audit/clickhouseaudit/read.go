@@ -37,12 +37,14 @@ func (s *Sink) read(ctx context.Context, query string, args []any, each func(sca
 	return rows.Err()
 }
 
+// inPlace makes ClickHouse read all columns of a record at once.
+var inPlace = clickhouse.Settings{"query_plan_optimize_lazy_materialization": 0}
+
 // records reads whole records of a stream.
-func (s *Sink) records(ctx context.Context, stream audit.Stream, query string, args []any) ([]audit.Record, error) {
+func (s *Sink) records(ctx context.Context, stream audit.Stream, query string, args []any, settings clickhouse.Settings) ([]audit.Record, error) {
 	var all []audit.Record
 	var t target
-	// Fetching the other columns afterwards takes a quarter longer, measured on pages.
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"query_plan_optimize_lazy_materialization": 0}))
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
 	err := s.read(ctx, query, args, func(scan scanner) error {
 		r := audit.New(stream)
 		h := r.Meta()
@@ -120,7 +122,7 @@ func (s *Sink) Writers(ctx context.Context, stream audit.Stream) ([]audit.Record
 	}
 	t := tables[stream]
 	all, err := s.records(ctx, stream, "SELECT "+selection(stream)+" FROM "+t+
-		" WHERE (writer, seq) IN (SELECT writer, max(seq) FROM "+t+" GROUP BY writer) ORDER BY writer, time LIMIT 1 BY writer", nil)
+		" WHERE (writer, seq) IN (SELECT writer, max(seq) FROM "+t+" GROUP BY writer) ORDER BY writer, time LIMIT 1 BY writer", nil, inPlace)
 	return all, s.fault(ctx, "looking up writers", err)
 }
 
@@ -156,7 +158,7 @@ func (s *Sink) Follow(ctx context.Context, stream audit.Stream, writer string, a
 		// nothing that should be, all come.
 		list, err := s.records(ctx, stream, "SELECT "+selection(stream)+" FROM "+tables[stream]+
 			" WHERE writer = {writer:String} AND seq > {after:UInt64} AND seq <= {upto:UInt64} ORDER BY seq, time, hash",
-			[]any{clickhouse.Named("writer", writer), clickhouse.Named("after", after), clickhouse.Named("upto", max(after, after+chunk))})
+			[]any{clickhouse.Named("writer", writer), clickhouse.Named("after", after), clickhouse.Named("upto", max(after, after+chunk))}, inPlace)
 		if err != nil {
 			return s.fault(ctx, "following a writer", err)
 		}

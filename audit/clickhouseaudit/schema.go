@@ -41,13 +41,18 @@ type expiry struct {
 	time   string // an expression of type DateTime
 }
 
-const eventHours = "event_hours"
+// The tables beside the events that pages are found by.
+const (
+	eventHours   = "event_hours"
+	eventParties = "event_parties"
+)
 
 const rollupRetention = 730 * audit.Day
 
 var expiries = []expiry{
 	{"audit_events", audit.Events, false, "toDateTime(time)"},
 	{eventHours, audit.Events, false, "hour"},
+	{eventParties, audit.Events, false, "toDateTime(time)"},
 	{"event_counts_hourly", audit.Events, true, "start"},
 	{"event_counts_daily", audit.Events, true, "start"},
 	{"access_decisions", audit.Decisions, false, "toDateTime(time)"},
@@ -130,6 +135,12 @@ func (l layout) Window() string {
 // part of a table is rewritten each time. And a changed TTL reads nothing but times.
 func (l layout) Expiry() string {
 	return "ttl_only_drop_parts = 0, merge_with_ttl_timeout = 86400, materialize_ttl_recalculate_only = 1"
+}
+
+// Compact returns the settings by which a partition that nothing was added to for
+// a day becomes one part.
+func (l layout) Compact() string {
+	return "min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1"
 }
 
 // migration is one schema file.

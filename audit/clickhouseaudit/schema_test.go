@@ -80,6 +80,12 @@ func TestColumnsAreTheFieldsOfTheRecords(t *testing.T) {
 			t.Errorf("%s: -fields +columns\n%s", stream, diff)
 		}
 	}
+	columns := func(table string) []string {
+		return d.ask(t, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '"+table+"' AND name != 'term' ORDER BY position")
+	}
+	if diff := cmp.Diff(columns("audit_events"), columns("event_parties")); diff != "" {
+		t.Errorf("-audit_events +event_parties\n%s", diff)
+	}
 	if bare := d.ask(t, "SELECT concat(table, '.', name) FROM system.columns WHERE database = currentDatabase() AND comment = '' AND table IN (SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree')"); len(bare) > 0 {
 		t.Errorf("without a comment: %v", bare)
 	}
@@ -131,7 +137,7 @@ func TestPreparingTwiceAndTwoAtOnce(t *testing.T) {
 		t.Errorf("a later start did something:\n%s", log)
 	}
 	d.ask(t, "OPTIMIZE TABLE schema_migrations FINAL")
-	if got := d.ask(t, "SELECT name FROM schema_migrations ORDER BY version"); !slices.Equal(got, []string{"0001_streams", "0002_rollups", "0003_event_hours", "0004_views"}) {
+	if got := d.ask(t, "SELECT name FROM schema_migrations ORDER BY version"); !slices.Equal(got, []string{"0001_streams", "0002_rollups", "0003_event_hours", "0004_views", "0005_event_parties"}) {
 		t.Errorf("recorded: %v", got)
 	}
 	// As if a process had died before it could record what it did.

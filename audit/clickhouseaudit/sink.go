@@ -58,6 +58,7 @@ type Sink struct {
 	database string
 	secrets  []string
 	gate     gate
+	rests    []time.Duration // between looks at what may be misfiled
 
 	preparing chan struct{} // holds a token while nobody prepares the tables
 	mu        sync.Mutex
@@ -95,7 +96,7 @@ func Open(rawURL string, o Options) (*Sink, error) {
 		return nil, err
 	}
 	opt.MaxOpenConns, opt.MaxIdleConns, opt.DialTimeout, opt.ReadTimeout = o.MaxConns, o.MaxConns, min(o.Timeout, 10*time.Second), prepareTimeout
-	s := &Sink{opts: o, database: opt.Auth.Database, preparing: make(chan struct{}, 1)}
+	s := &Sink{opts: o, database: opt.Auth.Database, preparing: make(chan struct{}, 1), rests: rests[:]}
 	if p := opt.Auth.Password; p != "" {
 		s.secrets = []string{p, url.QueryEscape(p), url.PathEscape(p), url.UserPassword("", p).String()[1:]}
 	}

@@ -105,6 +105,8 @@ func (s *sink) Follow(ctx context.Context, _ audit.Stream, writer string, after 
 	return err
 }
 
+func (s *sink) Misfiled(context.Context, audit.Stream, int, func(audit.Head) error) error { return nil }
+
 // eventsIn returns every event in a sink, in the order of the chains.
 func eventsIn(t *testing.T, r audit.Reader) (out []*audit.Event) {
 	t.Helper()

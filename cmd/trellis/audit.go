@@ -210,6 +210,14 @@ func (l *lateSink) Follow(ctx context.Context, st audit.Stream, writer string, a
 	return s.Follow(ctx, st, writer, after, yield)
 }
 
+func (l *lateSink) Misfiled(ctx context.Context, st audit.Stream, limit int, yield func(audit.Head) error) error {
+	s, err := l.opened()
+	if err != nil {
+		return err
+	}
+	return s.Misfiled(ctx, st, limit, yield)
+}
+
 func (l *lateSink) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -45,7 +45,8 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify", Short: "Find out whether the audit log was tampered with", Args: cobra.NoArgs,
 		Long: `Read every record of the audit log and tell which were removed, changed, moved
-or doubled since they were written. A chain of records that does not begin with
+or doubled since they were written, and of which pages by actor or node show
+something else (misfiled). A chain of records that does not begin with
 number 1 has lost its oldest: to the retention, or to somebody; that it does
 not tell. The exit code is 0 if the log is intact, 1 if it is not and 2 if it
 could not be read. It needs audit:read on the root.`,
