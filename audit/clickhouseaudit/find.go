@@ -201,7 +201,7 @@ func (f *finder) party() (term string) {
 		return ""
 	}
 	for _, m := range f.q.Where {
-		t := ""
+		var t string
 		switch m.Field {
 		case "actor":
 			t = "actor=" + m.Value
