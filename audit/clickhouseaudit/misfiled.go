@@ -18,7 +18,7 @@ import (
 var rests = [...]time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 
 // Misfiled implements audit.Reader: it compares event_parties with what its view makes
-// of audit_events, month by month by sums of keyed hashes, and only where these
+// of audit_events, by sums of keyed hashes for each month, and only where these
 // differ row by row. The key is a new one each time, so that nobody can prepare
 // rows that come to the same sum.
 func (s *Sink) Misfiled(ctx context.Context, stream audit.Stream, limit int, yield func(audit.Head) error) error {
@@ -88,20 +88,25 @@ func (c *comparison) differing(ctx context.Context, limit int) ([]audit.Head, er
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		before := list
+		before := map[audit.Position]bool{}
+		for _, h := range list {
+			before[placeOf(h)] = true
+		}
 		list, months, err = c.look(ctx, months, limit)
-		list = slices.DeleteFunc(list, func(h audit.Head) bool {
-			return !slices.ContainsFunc(before, func(o audit.Head) bool { return samePlace(&h, &o) })
-		})
+		list = slices.DeleteFunc(list, func(h audit.Head) bool { return !before[placeOf(h)] })
 	}
 	return list[:min(limit, len(list))], err
+}
+
+func placeOf(h audit.Head) audit.Position {
+	return audit.Position{Time: h.Time, Writer: h.Writer, Seq: h.Seq}
 }
 
 // look returns the places of which the tables do not have the same now, up to a limit
 // for each month, and the months that they are of.
 func (c *comparison) look(ctx context.Context, months []uint32, limit int) (list []audit.Head, still []uint32, err error) {
 	for _, m := range months {
-		if ok, err := c.agree(ctx, m); err != nil {
+		if ok, err := c.equal(ctx, m); err != nil {
 			return nil, nil, err
 		} else if ok {
 			continue
@@ -117,9 +122,9 @@ func (c *comparison) look(ctx context.Context, months []uint32, limit int) (list
 	return list, still, nil
 }
 
-// agree tells whether the sums of a month are equal. They may differ although no row does.
-func (c *comparison) agree(ctx context.Context, month uint32) (ok bool, err error) {
-	err = c.sink.read(ctx, "SELECT sum(sign) = 0 AND sum(sign * reinterpretAsInt64(sum)) = 0 FROM ("+c.rowsOf()+")", c.of(month), func(scan scanner) error {
+// equal tells whether the sums of a month are. They may differ although no row does.
+func (c *comparison) equal(ctx context.Context, month uint32) (ok bool, err error) {
+	err = c.sink.readFor(ctx, prepareTimeout, "SELECT sum(sign) = 0 AND sum(sign * reinterpretAsInt64(sum)) = 0 FROM ("+c.rowsOf()+")", c.of(month), func(scan scanner) error {
 		return scan(&ok)
 	})
 	return ok, err
@@ -128,7 +133,7 @@ func (c *comparison) agree(ctx context.Context, month uint32) (ok bool, err erro
 // rows returns the places of which the tables do not have the same, up to a limit.
 func (c *comparison) rows(ctx context.Context, month uint32, limit int) (list []audit.Head, err error) {
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_bytes_before_external_group_by": 256 << 20}))
-	err = c.sink.read(ctx, "SELECT DISTINCT time, writer, seq FROM (SELECT time, writer, seq FROM ("+c.rowsOf()+") GROUP BY term, time, writer, seq"+
+	err = c.sink.readFor(ctx, prepareTimeout, "SELECT DISTINCT time, writer, seq FROM (SELECT time, writer, seq FROM ("+c.rowsOf()+") GROUP BY term, time, writer, seq"+
 		" HAVING arraySort(groupUniqArrayIf(sum, sign = 1)) != arraySort(groupUniqArrayIf(sum, sign = -1))) ORDER BY writer, seq, time LIMIT {limit:UInt64}",
 		append(c.of(month), clickhouse.Named("limit", uint64(limit))), func(scan scanner) error {
 			var h audit.Head

@@ -17,7 +17,12 @@ type scanner func(dest ...any) error
 // read asks ClickHouse, with parameters that it binds, and calls each with every
 // row. Its errors are the driver's.
 func (s *Sink) read(ctx context.Context, query string, args []any, each func(scanner) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	return s.readFor(ctx, s.opts.Timeout, query, args, each)
+}
+
+// readFor is read with another limit for its time.
+func (s *Sink) readFor(ctx context.Context, limit time.Duration, query string, args []any, each func(scanner) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	// The driver also sends the time left as max_execution_time.
 	rows, err := s.conn.Query(ctx, query, args...)
