@@ -36,7 +36,9 @@ func (s *Store) Changes(ctx context.Context, after graph.Revision, limit int) ([
 			return nil, graph.Errorf(graph.Gone, "changes up to revision %d have been trimmed", oldest)
 		}
 		if body == nil {
-			break
+			// Not by way of rows.Err: it waits for a lock that rows holds itself since it gave
+			// out bytes, if the context ends just then.
+			return out, fault(ctx, rows.Close())
 		}
 		var c graph.Change
 		if err := json.Unmarshal(body, &c); err != nil {
