@@ -343,7 +343,7 @@ func (f *finder) piece(ctx context.Context, lo, hi int64, condition string, more
 // lie together, and takes a quarter longer where they are scattered.
 func (f *finder) settings(n int) clickhouse.Settings {
 	if f.table == eventParties && n < chunk {
-		return clickhouse.Settings{"query_plan_max_limit_for_lazy_materialization": chunk}
+		return nil // it does so by itself
 	}
 	return inPlace
 }
