@@ -332,9 +332,11 @@ func TestSweepErasesWhatIsPastItsTime(t *testing.T) {
 	first := w.delete(root, "project:ledger")
 	clock = now.Add(24 * time.Hour)
 	second := w.delete(root, "project:billing")
-	for range 700 {
-		w.must(root, `{"op":"create","node":"tag:x","data":{"organization":"acme"}}
-{"op":"delete","node":"tag:x"}`)
+	many := w.must(root, strings.Repeat(`{"op":"create","node":"tag:x","data":{"organization":"acme"}}
+{"op":"delete","node":"tag:x"}
+`, 700))
+	if n := len(tombstonesOf(many.Change)); n != 700 {
+		t.Fatalf("%d tombstones", n)
 	}
 	clock = now.Add(identity.DefaultTrash)
 	if e := w.refused(root, graph.Gone, `{"op":"restore","node":"`+first+`"}`); e.Ref.String() != first {
@@ -373,12 +375,7 @@ func TestOneBatchDeletesWhatItMadeAndRestores(t *testing.T) {
 {"op":"delete","node":"team:pay","cascade":true}
 {"op":"create","node":"project:p","data":{"organization":"acme","slug":"p"}}
 {"op":"delete","node":"project:p"}`)
-	var tombstones []string
-	for _, e := range o.Change.Entries {
-		if e.Node != nil && e.Node.After != nil && e.Node.After.Ref.Type == identity.Tombstone {
-			tombstones = append(tombstones, e.Node.After.Ref.String())
-		}
-	}
+	tombstones := tombstonesOf(o.Change)
 	if len(tombstones) != 4 {
 		t.Fatalf("%d tombstones", len(tombstones))
 	}
@@ -475,6 +472,16 @@ func TestConcurrentDeletionsLoseNothing(t *testing.T) {
 	close(stop)
 	writing.Wait()
 	w.nothingOf(identity.Tombstone, identity.TombstonePart)
+}
+
+// tombstonesOf returns the tombstones that a change made.
+func tombstonesOf(ch *graph.Change) (out []string) {
+	for _, e := range ch.Entries {
+		if e.Node != nil && e.Node.After != nil && e.Node.After.Ref.Type == identity.Tombstone {
+			out = append(out, e.Node.After.Ref.String())
+		}
+	}
+	return out
 }
 
 func deleted(ch *graph.Change) (out []graph.EdgeKey) {
