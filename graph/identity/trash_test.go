@@ -364,6 +364,18 @@ func TestSweepErasesWhatIsPastItsTime(t *testing.T) {
 	w.nothingOf(identity.Tombstone, identity.TombstonePart)
 }
 
+// There are more than the store gives at a time.
+func TestOneSweepErasesAll(t *testing.T) {
+	w := richWorld(t)
+	w.must(root, strings.Repeat(`{"op":"create","node":"tag:x","data":{"organization":"acme"}}
+{"op":"delete","node":"tag:x"}
+`, 1100))
+	if n, err := w.Sweep(t.Context(), time.Now().Add(identity.DefaultTrash)); n != 1100 || err != nil {
+		t.Errorf("swept %d (%v), want 1100", n, err)
+	}
+	w.nothingOf(identity.Tombstone, identity.TombstonePart)
+}
+
 func TestOneBatchDeletesWhatItMadeAndRestores(t *testing.T) {
 	w := richWorld(t)
 	o := w.must(root, `{"op":"create","node":"project:p","data":{"organization":"acme","slug":"p","team":"payments","tags":["go"]}}
