@@ -13,7 +13,7 @@ import (
 )
 
 // insertSettings keep what is inserted at once one block in each partition, so
-// that ClickHouse knows it again as a whole, and make it durable before the answer.
+// that ClickHouse knows it again as a whole.
 var insertSettings = clickhouse.Settings{
 	"async_insert":       0,
 	"insert_deduplicate": 1,
@@ -33,8 +33,8 @@ var batchID = regexp.MustCompile(`^[a-z0-9_.-]{1,200}$`)
 // days and expiry are worked out: 7 February 2106.
 const lastMilli = (1<<32 - 1) * 1000
 
-// Deliver implements audit.Sink. Each stream is one insert, which ClickHouse
-// takes once: it keeps the batch's ID with it, also in what is counted by views.
+// Deliver implements audit.Sink. Each stream is one insert, unless some of it may have
+// come before.
 func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
 	done, err := s.enter(ctx)
 	if err != nil {
@@ -44,31 +44,75 @@ func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
 	if !batchID.MatchString(b.ID) {
 		return fmt.Errorf("%w: a batch's ID has 1 to 200 of the characters a-z, 0-9, _, - and .; %.50q has not", audit.ErrRefused, b.ID)
 	}
-	parts := map[audit.Stream]*columns{}
-	for _, r := range b.Records {
-		if ms := r.Meta().Time.UnixMilli(); ms < 0 || ms >= lastMilli {
-			return fmt.Errorf("%w: record %d of %s is of %v; want 1970 to 2105", audit.ErrRefused, r.Meta().Seq, r.Stream(), r.Meta().Time)
-		}
-		c := parts[r.Stream()]
-		if c == nil {
-			c = newColumns(r.Stream())
-			parts[r.Stream()] = c
-		}
-		c.add(r)
+	if len(b.Records) == 0 {
+		return nil
 	}
+	writer := b.Records[0].Meta().Writer
+	parts := map[audit.Stream][]audit.Record{}
+	for _, r := range b.Records {
+		h := r.Meta()
+		if ms := h.Time.UnixMilli(); ms < 0 || ms >= lastMilli {
+			return fmt.Errorf("%w: record %d of %s is of %v; want 1970 to 2105", audit.ErrRefused, h.Seq, r.Stream(), h.Time)
+		}
+		if h.Writer != writer {
+			return fmt.Errorf("%w: a batch is of one writer; this one is of %.50q and %.50q", audit.ErrRefused, writer, h.Writer)
+		}
+		parts[r.Stream()] = append(parts[r.Stream()], r)
+	}
+	l := s.lane(writer)
+	var known map[audit.Stream]uint64
+	select {
+	case known = <-l:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { l <- known }()
 	for _, stream := range audit.Streams {
-		if c := parts[stream]; c != nil {
-			if err := s.insert(ctx, c, b.ID+":"+string(stream)); err != nil {
-				return s.fault(ctx, "storing "+string(stream), err)
-			}
+		rs := parts[stream]
+		if len(rs) == 0 {
+			continue
+		}
+		token, first, end := b.ID+":"+string(stream), rs[0].Meta().Seq, rs[len(rs)-1].Meta().Seq // they are in the order of the chain
+		last, ok := known[stream]
+		ahead := false
+		if ok && last < first || s.opts.Cluster != "" {
+			err = s.insert(ctx, rs, token)
+		} else {
+			ahead, err = s.settle(ctx, rs, token)
+		}
+		if err != nil {
+			known = nil
+			return s.fault(ctx, "storing "+string(stream), err)
+		}
+		if known == nil {
+			known = map[audit.Stream]uint64{}
+		}
+		if known[stream] = max(last, end); ahead {
+			delete(known, stream)
 		}
 	}
 	return nil
 }
 
-// insert stores the rows unless they were before, under the same token.
-func (s *Sink) insert(ctx context.Context, c *columns, token string) error {
-	settings := clickhouse.Settings{"insert_deduplication_token": token}
+// lane lets in one delivery of a writer at a time. It holds the last seq in each stream
+// that is there; nothing if that is not known.
+func (s *Sink) lane(writer string) chan map[audit.Stream]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lanes[writer] == nil {
+		s.lanes[writer] = make(chan map[audit.Stream]uint64, 1)
+		s.lanes[writer] <- nil // another process may have left something half done
+	}
+	return s.lanes[writer]
+}
+
+// insert stores records of one stream, unless ClickHouse knows the token.
+func (s *Sink) insert(ctx context.Context, rs []audit.Record, token string) error {
+	c := newColumns(rs[0].Stream())
+	for _, r := range rs {
+		c.add(r)
+	}
+	settings := clickhouse.Settings{"insert_deduplication_token": token, "log_comment": mark(rs[0].Meta().Writer)}
 	for k, v := range insertSettings {
 		settings[k] = v
 	}

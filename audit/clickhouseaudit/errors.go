@@ -62,6 +62,10 @@ var refusals = []int32{
 	469, // VIOLATED_CONSTRAINT
 }
 
+// tooManyRows is the code of the exception for a statement that would read more rows than
+// its settings allow (TOO_MANY_ROWS).
+const tooManyRows = 158
+
 // fault says what an error of the driver means to the caller, whose context is ctx.
 func (s *Sink) fault(ctx context.Context, what string, err error) error {
 	var ex *clickhouse.Exception

@@ -2,7 +2,9 @@ package clickhouseaudit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,9 +19,10 @@ import (
 // about a millisecond, and there is a part or several for each month. So, of
 // events:
 //   - What somebody did, or what was done about a node, is read from event_parties,
-//     where it lies together.
-//   - For other conditions on nodes and keys, and for several, event_hours tells
-//     the hours that matter, and these are looked at.
+//     where it lies together; with other conditions on nodes and keys only if that is not
+//     much, since few of it may fit.
+//   - Otherwise, for conditions on nodes and keys, event_hours tells the hours that
+//     matter, and these are looked at.
 //
 // Everything else is read a piece of time after the other, more and more at a
 // time, for as long as records are lacking.
@@ -36,8 +39,11 @@ func (s *Sink) Find(ctx context.Context, q audit.Query, yield func(audit.Record)
 	if err != nil {
 		return err
 	}
-	if party := f.party(); party != "" {
-		return f.byParty(ctx, party)
+	parties, alone := f.parties()
+	for _, party := range parties {
+		if err := f.byParty(ctx, party, !alone); !errors.Is(err, errMuch) {
+			return err
+		}
 	}
 	if terms := f.terms(); len(terms) > 0 {
 		return f.byHours(ctx, terms)
@@ -55,6 +61,7 @@ type finder struct {
 	conditions []string // with their values bound as args
 	args       []any
 	lo, hi     int64 // lo ≤ time < hi, in milliseconds
+	some       bool  // only some of what is read may fit
 	last       *audit.Position
 	found      int
 }
@@ -185,42 +192,46 @@ func (f *finder) byTime(ctx context.Context) error {
 	return nil
 }
 
-// byParty reads what lies together.
-func (f *finder) byParty(ctx context.Context, party string) error {
-	f.table = eventParties
-	f.conditions = append([]string{"term = {term:String}"}, f.conditions...)
-	f.args = append(f.args, clickhouse.Named("term", party))
-	_, err := f.piece(ctx, f.lo, f.hi, "", nil)
+// much is how many rows are read at most where only some of what lies together may fit.
+const much = 1_000_000
+
+// errMuch says that there are more.
+var errMuch = errors.New("clickhouseaudit: that is much to read")
+
+// byParty reads what lies together under a term. If only some of it may fit and it is much, it
+// returns errMuch, mostly before any was read.
+func (f *finder) byParty(ctx context.Context, party string, some bool) error {
+	g := *f
+	g.table, g.some = eventParties, some
+	g.conditions = append([]string{"term = {term:String}"}, f.conditions...)
+	g.args = append(f.args[:len(f.args):len(f.args)], clickhouse.Named("term", party))
+	_, err := g.piece(ctx, g.lo, g.hi, "", nil)
+	f.found, f.last = g.found, g.last
 	return err
 }
 
-// party returns the term of event_parties under which everything lies that can
-// match; "" if no single one does it.
-func (f *finder) party() (term string) {
+// parties returns the terms of event_parties under each of which everything lies that can
+// match, and whether no other condition on nodes and keys narrows it.
+func (f *finder) parties() (all []string, alone bool) {
 	if f.q.Stream != audit.Events {
-		return ""
+		return nil, false
 	}
+	alone = true
 	for _, m := range f.q.Where {
-		var t string
-		switch m.Field {
-		case "actor":
-			t = "actor=" + m.Value
-		case "node", "other", audit.About:
-			t = "about=" + m.Value
-		case "within", "key":
-			return ""
-		default:
-			continue
-		}
 		if m.Value == "" {
 			continue // is under no term
 		}
-		if term != "" && t != term {
-			return ""
+		switch m.Field {
+		case "actor":
+			all = append(all, "actor="+m.Value)
+		case "node", "other", audit.About:
+			all = append(all, "about="+m.Value)
+		case "within", "key":
+			alone = false
 		}
-		term = t
 	}
-	return term
+	all = slices.Compact(all)
+	return all, alone && len(all) == 1
 }
 
 // byHours goes through the hours in which there are records with all the terms.
@@ -311,7 +322,11 @@ func (f *finder) piece(ctx context.Context, lo, hi int64, condition string, more
 		n := f.wanted()
 		query, args := f.statement(lo, hi, condition, n)
 		list, err := f.sink.records(ctx, f.q.Stream, query, append(args, more...), f.settings(n))
-		if err != nil {
+		var ex *clickhouse.Exception
+		switch {
+		case f.some && errors.As(err, &ex) && ex.Code == tooManyRows:
+			return false, errMuch
+		case err != nil:
 			return false, f.sink.fault(ctx, "finding records", err)
 		}
 		full := len(list) == n
@@ -342,10 +357,14 @@ func (f *finder) piece(ctx context.Context, lo, hi int64, condition string, more
 // order first and then fetch their other columns halves the time where records
 // lie together, and takes a quarter longer where they are scattered.
 func (f *finder) settings(n int) clickhouse.Settings {
-	if f.table == eventParties && n < chunk {
-		return nil // it does so by itself
+	settings := clickhouse.Settings{}
+	if f.some {
+		settings["max_rows_to_read"], settings["read_overflow_mode"] = much, "throw"
 	}
-	return inPlace
+	if f.table != eventParties || n >= chunk {
+		maps.Copy(settings, inPlace) // else it does so by itself
+	}
+	return settings
 }
 
 // samePlace tells of two records of event_parties whether they are one that is

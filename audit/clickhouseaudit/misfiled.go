@@ -149,9 +149,6 @@ func (c *comparison) of(month uint32) []any {
 	return append(slices.Clone(c.args), clickhouse.Named("from", c.from), clickhouse.Named("month", month))
 }
 
-// parties are the terms that an event is under, as the view has them.
-const parties = "arrayDistinct(arrayFilter(pair -> NOT endsWith(pair, '='), [concat('actor=', actor), concat('about=', node), concat('about=', other)]))"
-
 // rowsOf reads a month of both tables: what audit_events comes to counts as 1, what
 // is in event_parties as -1.
 func (c *comparison) rowsOf() string {

@@ -23,7 +23,8 @@ import (
 var schema embed.FS
 
 // Window is how many inserts into a table ClickHouse remembers, so as not to
-// take one twice. At a batch a second it is more than a day of one writer.
+// take one twice. At a batch a second it is more than a day of one writer. On one
+// server that is not relied on (settle).
 const Window = 100_000
 
 // tables are where the streams are.
@@ -315,7 +316,7 @@ func (s *Sink) keep(ctx context.Context, l layout) error {
 	return nil
 }
 
-// alter runs a statement of the schema.
+// alter runs a statement that changes tables or what is derived in them.
 func (s *Sink) alter(ctx context.Context, statement string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()

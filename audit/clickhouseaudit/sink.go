@@ -1,8 +1,8 @@
 // Package clickhouseaudit is the audit.Sink on ClickHouse.
 //
 // It promises that a batch counts once, in the tables and in all that is
-// counted from them, however often it is delivered, as long as ClickHouse
-// remembers it (Window); that tables are prepared by whoever comes first, also
+// counted from them, however often it is delivered and whenever the server is killed (on a
+// cluster, as long as ClickHouse remembers it: Window); that tables are prepared by whoever comes first, also
 // when several do; and that no question reads more than it needs. It must never
 // put a value into the text of a statement.
 package clickhouseaudit
@@ -63,7 +63,8 @@ type Sink struct {
 	preparing chan struct{} // holds a token while nobody prepares the tables
 	mu        sync.Mutex
 	prepared  bool
-	transport *http.Transport // of HTTP, once there is a connection
+	lanes     map[string]chan map[audit.Stream]uint64 // by writer
+	transport *http.Transport                         // of HTTP, once there is a connection
 }
 
 // Open returns a sink for the database at the URL; the database must exist.
@@ -96,7 +97,7 @@ func Open(rawURL string, o Options) (*Sink, error) {
 		return nil, err
 	}
 	opt.MaxOpenConns, opt.MaxIdleConns, opt.DialTimeout, opt.ReadTimeout = o.MaxConns, o.MaxConns, min(o.Timeout, 10*time.Second), prepareTimeout
-	s := &Sink{opts: o, database: opt.Auth.Database, preparing: make(chan struct{}, 1), rests: rests[:]}
+	s := &Sink{opts: o, database: opt.Auth.Database, preparing: make(chan struct{}, 1), lanes: map[string]chan map[audit.Stream]uint64{}, rests: rests[:]}
 	if p := opt.Auth.Password; p != "" {
 		s.secrets = []string{p, url.QueryEscape(p), url.PathEscape(p), url.UserPassword("", p).String()[1:]}
 	}
