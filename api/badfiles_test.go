@@ -170,7 +170,7 @@ func (w *world) raw(request string, hangUp bool) (int, string) {
 }
 
 func TestABodyThatDoesNotComeWholeLeavesNothing(t *testing.T) {
-	w := newWorld(t, api.Options{Stall: 150 * time.Millisecond, Files: 1}).sample()
+	w := newWorld(t, api.Options{Stall: 500 * time.Millisecond, Files: 1}).sample()
 	w.uploads.MaxSize = 1 << 20
 	logo := picture(t, 20, 20, 1)
 	head := w.head()

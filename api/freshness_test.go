@@ -65,7 +65,7 @@ func TestChecksGoOnWhileTheStoreIsAway(t *testing.T) {
 	w := worldOn(t, f, api.Options{}).sample()
 	question := `{"permission":"repo:push","resource":"repo:acme/main"}`
 	f.away.Store(true)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for w.ok("acme-owner", "POST", v1+"/access/check", question).json()["stale"] != true {
 		if time.Now().After(deadline) {
 			t.Fatal("the answer never said that it is stale")
@@ -91,7 +91,7 @@ func TestChecksGoOnWhileTheStoreIsAway(t *testing.T) {
 	}
 	f.away.Store(false)
 	for w.do("acme-owner", "POST", v1+"/access/check", question).json()["stale"] == true {
-		if time.Now().After(deadline.Add(10 * time.Second)) {
+		if time.Now().After(deadline.Add(time.Minute)) {
 			t.Fatal("the answer stays stale")
 		}
 		time.Sleep(20 * time.Millisecond)

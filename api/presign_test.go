@@ -167,7 +167,7 @@ func TestWhatIsAnnouncedMustBePossible(t *testing.T) {
 }
 
 func TestASignedBodyThatDoesNotComeWholeIsNotStored(t *testing.T) {
-	w := newWorld(t, api.Options{Stall: 150 * time.Millisecond}).sample()
+	w := newWorld(t, api.Options{Stall: 500 * time.Millisecond}).sample()
 	logo := picture(t, 30, 30, 1)
 	path, address, _ := w.announce("acme-owner", announcement("a.png", "image/png", logo, ""))
 	request := fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n", address)
@@ -180,7 +180,9 @@ func TestASignedBodyThatDoesNotComeWholeIsNotStored(t *testing.T) {
 	}
 	w.raw(request+announced+logo[:40], true)
 	w.run([]scenario{{"acme-owner", "POST", path + "/complete", "", 409, "not-arrived", nil}})
-	time.Sleep(50 * time.Millisecond) // for the server to notice
+	for end := time.Now().Add(time.Minute); len(w.objects()) > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) // for the server to notice
+	}
 	if len(w.objects()) > 0 || strings.Contains(w.logs.String(), "level=ERROR") {
 		t.Errorf("%v %s", w.objects(), w.logs)
 	}

@@ -147,12 +147,12 @@ func TestAnAttemptThatStillRunsIsWaitedFor(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		d.ask(t, "INSERT INTO slow SELECT sleepEachRow(1) FROM numbers(3) SETTINGS log_comment = 'trellis: records of w', max_block_size = 1")
+		d.ask(t, "INSERT INTO slow SELECT sleepEachRow(1) FROM numbers(10) SETTINGS log_comment = 'trellis: records of w', max_block_size = 1")
 	}()
 	until(t, "the insert runs", func() bool {
 		return d.one(t, "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'trellis: records of w'") == "1"
 	})
-	hasty := d.open(t, clickhouseaudit.Options{Timeout: time.Second / 2})
+	hasty := d.open(t, clickhouseaudit.Options{Timeout: 4 * time.Second})
 	if err := hasty.Deliver(t.Context(), audit.Batch{ID: "w-1", Records: rs}); !errors.Is(err, audit.ErrUnavailable) || !strings.Contains(err.Error(), "still runs") {
 		t.Errorf("%v, want ErrUnavailable: it still runs", err)
 	}

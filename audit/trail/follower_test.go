@@ -174,7 +174,7 @@ func TestTheSinkIsAway(t *testing.T) {
 		w := settle(t, e.open(t))
 		flt := &faults{}
 		bad := &badSink{Sink: newSink(t, filepath.Join(t.TempDir(), "sink.db")), faults: flt}
-		f, _ := w.follow(w.store, bad, trail.Options{TTL: time.Second})
+		f, _ := w.follow(w.store, bad, trail.Options{TTL: 2 * time.Second})
 		flush(t, f)
 		flt.set(func(f *faults) { f.down = fmt.Errorf("%w: away", audit.ErrUnavailable) })
 		before := w.head()
@@ -185,7 +185,7 @@ func TestTheSinkIsAway(t *testing.T) {
 			t.Errorf("%+v, %d changes", st, w.head()-before)
 		}
 		// The lease outlives it: another process does not get hold of it.
-		for start := time.Now(); time.Since(start) < 2500*time.Millisecond; <-time.After(20 * time.Millisecond) {
+		for start := time.Now(); time.Since(start) < 5*time.Second; <-time.After(20 * time.Millisecond) {
 			_, err := w.store.Claim(t.Context(), graph.Claim{Consumer: "audit", Holder: "other", Cursor: -1, Now: time.Now()})
 			if graph.KindOf(err) != graph.Stale || err == nil {
 				t.Fatalf("another one got the lease: %v", err)

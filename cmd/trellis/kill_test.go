@@ -167,7 +167,7 @@ func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
 	if _, err := conn.Write([]byte("POST /api/v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + p.token + "\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond) // for the server to have begun reading
+	time.Sleep(time.Second) // for the server to have begun reading
 	ended := make(chan error, 1)
 	go func() { ended <- p.cmd.Wait() }()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {

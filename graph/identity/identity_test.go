@@ -372,13 +372,13 @@ func TestResourceTypeInUseIsNotDeleted(t *testing.T) {
 func TestMembershipAndGrantsExpire(t *testing.T) {
 	w := newWorld(t)
 	w.must(root, sample)
-	soon := time.Now().Add(150 * time.Millisecond).UTC().Format(time.RFC3339Nano)
+	soon := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
 	w.must(root, `
 {"op":"put_member","set":"team:bosses","member":"user:eve","expires_at":"`+soon+`"}`)
 	if !w.allowed("user:eve", "folder:delete", "folder:plans") {
 		t.Fatal("the membership gives nothing")
 	}
-	for deadline := time.Now().Add(5 * time.Second); w.allowed("user:eve", "folder:delete", "folder:plans"); {
+	for deadline := time.Now().Add(time.Minute); w.allowed("user:eve", "folder:delete", "folder:plans"); {
 		if time.Now().After(deadline) {
 			t.Fatal("the membership did not end")
 		}
