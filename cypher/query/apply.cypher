@@ -5,10 +5,10 @@
 //   edges_set [{from, to, kind, key, props}], edges_new [{from, to, kind, props}], changes [{revision, id, time, data | packed}]
 // Columns: head
 MATCH (store:_Store {key: 'store'})
-SET store.head = $head, store += $lasts
+SET store.head = $p.head, store += $p.lasts
 WITH store
 CALL () {
-  UNWIND $edges_gone AS row
+  UNWIND $p.edges_gone AS row
   MATCH (a:Entity {key: row.from})
   MATCH (b:Entity {key: row.to})
   WITH row, a, b
@@ -17,32 +17,32 @@ CALL () {
   DELETE r
 }
 CALL () {
-  UNWIND $names_gone AS name
+  UNWIND $p.names_gone AS name
   MATCH (x:_Name {name: name})
   DELETE x
 }
 CALL () {
-  UNWIND $nodes_gone AS key
+  UNWIND $p.nodes_gone AS key
   MATCH (n:Entity {key: key})
   DETACH DELETE n
 }
 CALL () {
-  UNWIND $nodes_set AS row
+  UNWIND $p.nodes_set AS row
   MATCH (n:Entity {key: row.key})
   SET n = row.props
 }
 CALL () {
-  UNWIND $nodes_new AS row
+  UNWIND $p.nodes_new AS row
   CREATE (n:Entity:$(row.label))
   SET n = row.props
 }
 CALL () {
-  UNWIND $names_set AS row
+  UNWIND $p.names_set AS row
   MERGE (x:_Name {name: row.name})
   SET x.key = row.key
 }
 CALL () {
-  UNWIND $edges_set AS row
+  UNWIND $p.edges_set AS row
   MATCH (a:Entity {key: row.from})
   MATCH (b:Entity {key: row.to})
   WITH row, a, b
@@ -51,14 +51,14 @@ CALL () {
   SET r = row.props
 }
 CALL () {
-  UNWIND $edges_new AS row
+  UNWIND $p.edges_new AS row
   MATCH (a:Entity {key: row.from})
   MATCH (b:Entity {key: row.to})
   CREATE (a)-[r:$(row.kind)]->(b)
   SET r = row.props
 }
 CALL () {
-  UNWIND $changes AS row
+  UNWIND $p.changes AS row
   CREATE (c:_Change)
   SET c = row
 }

@@ -1,7 +1,7 @@
 // Reads every edge at either end of some nodes; one that joins two of them comes twice.
 // Parameters: nodes [key]
 // Columns: kind, from_type, from_id, to_type, to_id, props
-UNWIND $nodes AS key
+UNWIND $p.nodes AS key
 MATCH (n:Entity {key: key})
 WITH n
 MATCH (n)-[r]-()

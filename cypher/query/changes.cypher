@@ -6,7 +6,7 @@ RETURN store.importing AS importing, store.head AS head, store.oldest AS oldest,
 UNION ALL
 CALL () {
   MATCH (c:_Change)
-  WHERE c.revision > $after
-  RETURN c ORDER BY c.revision LIMIT $limit
+  WHERE c.revision > $p.after
+  RETURN c ORDER BY c.revision LIMIT $p.limit
 }
 RETURN null AS importing, null AS head, null AS oldest, c.revision AS revision, c.data AS data, c.packed AS packed

@@ -3,5 +3,5 @@
 // Parameters: after, ids
 // Columns: count
 MATCH (c:_Change)
-WHERE c.revision > $after AND c.id IN $ids
+WHERE c.revision > $p.after AND c.id IN $p.ids
 RETURN count(c) AS count

@@ -3,12 +3,12 @@
 // Columns: importing, edges [[type, id, properties]] (of the other end)
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  MATCH (n:Entity {key: $node})
+  MATCH (n:Entity {key: $p.node})
   WITH n
-  MATCH (n)<-[r:$($kind)]-(m)
-  WHERE ($type = '' OR m.type = $type)
-    AND (m.type > $after_type OR m.type = $after_type AND (m.id > $after_id OR m.id = $after_id AND r.key > $after_key))
-  WITH m, r ORDER BY m.type, m.id, r.key LIMIT $limit
+  MATCH (n)<-[r:$($p.kind)]-(m)
+  WHERE ($p.type = '' OR m.type = $p.type)
+    AND (m.type > $p.after_type OR m.type = $p.after_type AND (m.id > $p.after_id OR m.id = $p.after_id AND r.key > $p.after_key))
+  WITH m, r ORDER BY m.type, m.id, r.key LIMIT $p.limit
   RETURN collect([m.type, m.id, properties(r)]) AS edges
 }
 RETURN store.importing AS importing, edges

@@ -4,9 +4,9 @@
 // Columns: from (id), type, id, props
 MATCH (a:Entity)
 USING INDEX a:Entity(key)
-WHERE a.key >= $from AND a.key < $end
+WHERE a.key >= $p.from AND a.key < $p.end
 WITH a ORDER BY a.key
-MATCH (a)-[r:$($kind)]->(b)
-WHERE a.key > $from OR b.type > $after_type OR b.type = $after_type AND (b.id > $after_id OR b.id = $after_id AND r.key > $after_key)
+MATCH (a)-[r:$($p.kind)]->(b)
+WHERE a.key > $p.from OR b.type > $p.after_type OR b.type = $p.after_type AND (b.id > $p.after_id OR b.id = $p.after_id AND r.key > $p.after_key)
 RETURN a.id AS from, b.type AS type, b.id AS id, properties(r) AS props
-ORDER BY a.key, b.type, b.id, r.key LIMIT $limit
+ORDER BY a.key, b.type, b.id, r.key LIMIT $p.limit

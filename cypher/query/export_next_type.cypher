@@ -2,5 +2,5 @@
 // Parameters: after (key)
 // Columns: type
 MATCH (n:Entity)
-WHERE n.key >= $after
+WHERE n.key >= $p.after
 RETURN n.type AS type ORDER BY n.key LIMIT 1

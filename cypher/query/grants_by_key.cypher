@@ -7,11 +7,11 @@ MATCH (store:_Store {key: 'store'})
 CALL () {
   MATCH ()-[r:CAN_ACCESS]->()
   USING INDEX SEEK r:CAN_ACCESS(key, revision)
-  WHERE r.key = $key AND r.revision >= 0
+  WHERE r.key = $p.key AND r.revision >= 0
   WITH r, startNode(r) AS a, endNode(r) AS b
-  WHERE a.type > $after_from_type OR a.type = $after_from_type AND (a.id > $after_from_id OR a.id = $after_from_id
-    AND (b.type > $after_to_type OR b.type = $after_to_type AND b.id > $after_to_id))
-  WITH a, b, r ORDER BY a.type, a.id, b.type, b.id LIMIT $limit
+  WHERE a.type > $p.after_from_type OR a.type = $p.after_from_type AND (a.id > $p.after_from_id OR a.id = $p.after_from_id
+    AND (b.type > $p.after_to_type OR b.type = $p.after_to_type AND b.id > $p.after_to_id))
+  WITH a, b, r ORDER BY a.type, a.id, b.type, b.id LIMIT $p.limit
   RETURN collect([a.type, a.id, b.type, b.id, properties(r)]) AS edges
 }
 RETURN store.importing AS importing, edges

@@ -5,6 +5,6 @@ MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store, store.importing AS importing, store.head AS head
 FOREACH (_ IN CASE WHEN head = 0 THEN [1] ELSE [] END |
-  SET store.importing = $import, store.imported = 0
+  SET store.importing = $p.import, store.imported = 0
 )
 RETURN importing, head

@@ -1,14 +1,14 @@
 // Creates the unique names of nodes, once, if the import still has its claim.
 // Parameters: import (its id), batch (number), rows [{name, key}]
 // Columns: fresh (not created before), count
-MATCH (store:_Store {key: 'store', importing: $import})
+MATCH (store:_Store {key: 'store', importing: $p.import})
 SET store.lock = 1
 WITH store
-WITH store, coalesce(store.imported, 0) < $batch AS fresh
-SET store.imported = $batch
+WITH store, coalesce(store.imported, 0) < $p.batch AS fresh
+SET store.imported = $p.batch
 WITH fresh
 CALL (fresh) {
-  UNWIND CASE WHEN fresh THEN $rows ELSE [] END AS row
+  UNWIND CASE WHEN fresh THEN $p.rows ELSE [] END AS row
   CREATE (x:_Name)
   SET x = row
   RETURN count(*) AS count

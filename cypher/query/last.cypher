@@ -2,6 +2,6 @@
 // Grants, whose keys have an index, have last_grant.
 // Parameters: kind, keys
 // Columns: key, revision
-MATCH ()-[r:$($kind)]->()
-WHERE r.key IN $keys AND r.revision >= 0
+MATCH ()-[r:$($p.kind)]->()
+WHERE r.key IN $p.keys AND r.revision >= 0
 RETURN r.key AS key, max(r.revision) AS revision

@@ -2,7 +2,7 @@
 // planner on one entry of the index for each key, whatever it thinks of a graph that is still small.
 // Parameters: keys
 // Columns: key, revision
-UNWIND $keys AS key
+UNWIND $p.keys AS key
 CALL (key) {
   MATCH ()-[r:CAN_ACCESS]->()
   USING INDEX SEEK r:CAN_ACCESS(key, revision)

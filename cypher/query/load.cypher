@@ -11,18 +11,18 @@ MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store
 CALL (store) {
-  UNWIND $nodes AS key
+  UNWIND $p.nodes AS key
   MATCH (n:Entity {key: key})
   RETURN collect(properties(n)) AS nodes
 }
 CALL (store) {
-  UNWIND range(0, size($brief) - 1) AS i
-  MATCH (n:Entity {key: $brief[i]})
+  UNWIND range(0, size($p.brief) - 1) AS i
+  MATCH (n:Entity {key: $p.brief[i]})
   RETURN collect([i, n.revision]) AS brief
 }
 CALL (store) {
-  UNWIND range(0, size($edges) - 1) AS i
-  WITH i, $edges[i] AS row
+  UNWIND range(0, size($p.edges) - 1) AS i
+  WITH i, $p.edges[i] AS row
   MATCH (a:Entity {key: row.from})
   MATCH (b:Entity {key: row.to})
   WITH i, row, a, b
@@ -31,9 +31,9 @@ CALL (store) {
   RETURN collect([i, properties(r)]) AS edges
 }
 CALL (store) {
-  UNWIND $names AS name
+  UNWIND $p.names AS name
   MATCH (x:_Name {name: name})
   RETURN collect([x.name, x.key]) AS names
 }
 RETURN store.importing AS importing, store.head AS head, nodes, brief, edges, names,
-  [kind IN $kinds | coalesce(store['last_' + kind], store.last_rest, 0)] AS lasts
+  [kind IN $p.kinds | coalesce(store['last_' + kind], store.last_rest, 0)] AS lasts

@@ -3,7 +3,7 @@
 // Columns: importing, nodes [properties]
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  UNWIND $keys AS key
+  UNWIND $p.keys AS key
   MATCH (n:Entity {key: key})
   RETURN collect(properties(n)) AS nodes
 }

@@ -3,7 +3,7 @@
 // Columns: importing, nodes [properties]
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  UNWIND $names AS name
+  UNWIND $p.names AS name
   MATCH (x:_Name {name: name})
   MATCH (n:Entity {key: x.key})
   RETURN collect(properties(n)) AS nodes

@@ -4,8 +4,8 @@
 MATCH (store:_Store {key: 'store'})
 CALL () {
   MATCH (n:Entity)
-  WHERE n.key > $after AND n.key < $end
-  WITH n ORDER BY n.key LIMIT $limit
+  WHERE n.key > $p.after AND n.key < $p.end
+  WITH n ORDER BY n.key LIMIT $p.limit
   RETURN collect(properties(n)) AS nodes
 }
 RETURN store.importing AS importing, nodes

@@ -2,10 +2,10 @@
 // Parameters: id, nodes [{key, label, props}]
 // Columns: id (of the store), importing, search (the key up to which nodes have what Search looks at)
 MERGE (store:_Store {key: 'store'})
-ON CREATE SET store.id = $id, store.head = 0, store.oldest = 0, store.search = '~'
+ON CREATE SET store.id = $p.id, store.head = 0, store.oldest = 0, store.search = '~'
 WITH store
 CALL (store) {
-  UNWIND CASE WHEN store.importing IS NULL THEN $nodes ELSE [] END AS row
+  UNWIND CASE WHEN store.importing IS NULL THEN $p.nodes ELSE [] END AS row
   MERGE (n:Entity {key: row.key})
   ON CREATE SET n = row.props, n:$(row.label)
 }

@@ -6,10 +6,10 @@ MATCH (store:_Store {key: 'store'})
 SET store.lock = 1
 WITH store
 CALL () {
-  UNWIND $rows AS row
+  UNWIND $p.rows AS row
   MATCH (n:Entity {key: row.key})
   WHERE n.revision = row.revision
   SET n += row.searched
 }
-SET store.search = CASE WHEN coalesce(store.search, '') < $upto THEN $upto ELSE store.search END
+SET store.search = CASE WHEN coalesce(store.search, '') < $p.upto THEN $p.upto ELSE store.search END
 RETURN store.search AS search

@@ -2,5 +2,5 @@
 // Parameters: after (key), limit
 // Columns: props
 MATCH (n:Entity)
-WHERE n.key > $after
-RETURN properties(n) AS props ORDER BY n.key LIMIT $limit
+WHERE n.key > $p.after
+RETURN properties(n) AS props ORDER BY n.key LIMIT $p.limit

@@ -1,4 +1,4 @@
 // Waits until every index can be used.
 // Parameters: seconds
 // Columns: none
-CALL db.awaitIndexes($seconds)
+CALL db.awaitIndexes($p.seconds)

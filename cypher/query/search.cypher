@@ -6,16 +6,16 @@
 // Columns: importing, hits [[number (of the part), properties]]
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  UNWIND $parts AS part
+  UNWIND $p.parts AS part
   CALL (part) {
     CALL db.index.fulltext.queryNodes('trellis_search', part.query, {limit: part.most}) YIELD node
     WITH collect(node) AS nodes
-    UNWIND CASE WHEN size(nodes) < part.most THEN nodes ELSE [i IN range(1, $limit) | null] END AS node
+    UNWIND CASE WHEN size(nodes) < part.most THEN nodes ELSE [i IN range(1, $p.limit) | null] END AS node
     WITH node
-    WHERE node IS NULL OR NOT part.resumed OR node._place > $place OR node._place = $place AND node.key > $after
-    RETURN node ORDER BY node._place, node.key LIMIT $limit
+    WHERE node IS NULL OR NOT part.resumed OR node._place > $p.place OR node._place = $p.place AND node.key > $p.after
+    RETURN node ORDER BY node._place, node.key LIMIT $p.limit
   }
-  WITH part, node LIMIT $limit
+  WITH part, node LIMIT $p.limit
   RETURN collect([part.number, properties(node)]) AS hits
 }
 RETURN store.importing AS importing, hits

@@ -4,14 +4,14 @@
 // Columns: importing, words [[word, [word of a node]]] (those that are found are not there)
 MATCH (store:_Store {key: 'store'})
 CALL () {
-  UNWIND $words AS word
+  UNWIND $p.words AS word
   CALL (word) {
     CALL db.index.fulltext.queryNodes('trellis_search', word.begins, {limit: 1}) YIELD node
     RETURN count(*) AS there
   }
   WITH word WHERE there = 0
   CALL (word) {
-    CALL db.index.fulltext.queryNodes('trellis_search', word.like, {limit: $most}) YIELD node
+    CALL db.index.fulltext.queryNodes('trellis_search', word.like, {limit: $p.most}) YIELD node
     UNWIND [w IN split(coalesce(node._title, '') + ' ' + coalesce(node._body, ''), ' ') WHERE w STARTS WITH word.first] AS w
     RETURN collect(DISTINCT w) AS similar
   }

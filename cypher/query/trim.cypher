@@ -11,10 +11,10 @@ CALL (store) {
 CALL (store) {
   MATCH (c:_Change)
   WHERE c.revision > store.oldest
-  WITH c ORDER BY c.revision LIMIT $limit
+  WITH c ORDER BY c.revision LIMIT $p.limit
   RETURN collect(c) AS oldest
 }
-WITH store, oldest, head([c IN oldest WHERE c.time >= $older_than OR c.revision > past | c.revision]) AS stop
+WITH store, oldest, head([c IN oldest WHERE c.time >= $p.older_than OR c.revision > past | c.revision]) AS stop
 WITH store, [c IN oldest WHERE stop IS NULL OR c.revision < stop] AS gone
 WITH store, gone, size(gone) AS count, [c IN gone | c.revision][-1] AS last
 FOREACH (c IN gone | DELETE c)

@@ -28,7 +28,7 @@ func (s *Store) Changes(ctx context.Context, after graph.Revision, limit int) ([
 }
 
 func (s *Store) changes(ctx context.Context, session neo4j.SessionWithContext, after graph.Revision, limit int) ([]graph.Change, error) {
-	result, err := s.auto(session)(ctx, text("changes"), map[string]any{"after": int64(after), "limit": max(limit, 0)})
+	result, err := s.auto(session)(ctx, text("changes"), given(map[string]any{"after": int64(after), "limit": max(limit, 0)}))
 	if err != nil {
 		return nil, err
 	}

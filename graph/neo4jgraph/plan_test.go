@@ -44,8 +44,8 @@ func noScans(t *testing.T, session neo4j.SessionWithContext) {
 		if mayScan[q.Name] != "" {
 			continue
 		}
-		text := strings.NewReplacer("$($kind)", "`CAN_ACCESS`", "$any($kinds)", "`CAN_ACCESS`|`MEMBER_OF`", "$($label)", "`User`").Replace(q.Text)
-		result, err := session.Run(ctx, "EXPLAIN "+text, statementCases[q.Name].params)
+		text := strings.NewReplacer("$($p.kind)", "`CAN_ACCESS`", "$any($p.kinds)", "`CAN_ACCESS`|`MEMBER_OF`", "$($p.label)", "`User`").Replace(q.Text)
+		result, err := session.Run(ctx, "EXPLAIN "+text, map[string]any{"p": statementCases[q.Name].params})
 		if err != nil {
 			t.Errorf("%s: %v", q.Name, err)
 			continue

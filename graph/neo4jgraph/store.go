@@ -155,9 +155,12 @@ func (s *Store) begin(ctx context.Context, session neo4j.SessionWithContext) (ne
 	return session.BeginTransaction(ctx, neo4j.WithTxTimeout(s.opts.CallTimeout))
 }
 
+// given are parameters as statements take them (package cypher).
+func given(params map[string]any) map[string]any { return map[string]any{"p": params} }
+
 // all runs a statement and returns its rows.
 func all(ctx context.Context, run runner, text string, params map[string]any) ([]*neo4j.Record, error) {
-	result, err := run(ctx, text, params)
+	result, err := run(ctx, text, given(params))
 	if err != nil {
 		return nil, err
 	}
@@ -188,17 +191,17 @@ func errImporting() error {
 // text returns a statement by name.
 func text(name string) string { return cypher.Query(name).Text }
 
-// ofKind returns a statement with the dynamic type $($kind) written out, so
+// ofKind returns a statement with the dynamic type $($p.kind) written out, so
 // that the database can plan with it: an index or a chain of one type instead
 // of everything. Only a name that keeps to the rules gets so far.
 func ofKind(name string, k graph.Kind) (string, error) {
 	if !k.Valid() {
 		return "", graph.Errorf(graph.Invalid, "%q is not a kind of edge", string(k))
 	}
-	return strings.ReplaceAll(text(name), "$($kind)", "`"+string(k)+"`"), nil
+	return strings.ReplaceAll(text(name), "$($p.kind)", "`"+string(k)+"`"), nil
 }
 
-// ofKinds is ofKind for $any($kinds): the kinds in order and each once, so that
+// ofKinds is ofKind for $any($p.kinds): the kinds in order and each once, so that
 // one set of kinds is one statement.
 func ofKinds(name string, kinds []graph.Kind) (string, error) {
 	kinds = slices.Compact(slices.Sorted(slices.Values(kinds)))
@@ -209,7 +212,7 @@ func ofKinds(name string, kinds []graph.Kind) (string, error) {
 		}
 		names[i] = "`" + string(k) + "`"
 	}
-	return strings.ReplaceAll(text(name), "$any($kinds)", strings.Join(names, "|")), nil
+	return strings.ReplaceAll(text(name), "$any($p.kinds)", strings.Join(names, "|")), nil
 }
 
 // ofType is ofKind for the label of a type.
@@ -217,5 +220,5 @@ func ofType(name string, t graph.Type) (string, error) {
 	if !t.Valid() {
 		return "", graph.Errorf(graph.Invalid, "%q is not a type", string(t))
 	}
-	return strings.ReplaceAll(text(name), "$($label)", "`"+label(t)+"`"), nil
+	return strings.ReplaceAll(text(name), "$($p.label)", "`"+label(t)+"`"), nil
 }
