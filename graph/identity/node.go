@@ -133,10 +133,7 @@ func (c *compiler) rename(r graph.Ref, before, after graph.Props) error {
 	if err != nil || s.node == nil || !slices.Contains(s.node.Names, name) {
 		return err
 	}
-	if s.stored && !s.fixed {
-		s.fixed = true
-		c.guard(graph.RequireAt(holder, s.node.Revision))
-	}
+	c.fix(holder, s)
 	p := s.node.Props.Clone()
 	p[PropFormerSlugs] = slices.DeleteFunc(slices.Clone(p.Strings(PropFormerSlugs)), func(s string) bool { return s == was })
 	c.store(holder, s, p)
@@ -195,9 +192,15 @@ func (c *compiler) pin(m *Mutation, s *state) {
 		c.add(graph.RequireAt(m.Node, m.IfMatch))
 		s.fixed = true
 	}
+	c.fix(m.Node, s)
+}
+
+// fix ties the batch to the revision of a stored node that the compiler saw. It is asked
+// before the batch changes anything: what the batch itself has touched has another one.
+func (c *compiler) fix(r graph.Ref, s *state) {
 	if s.stored && !s.fixed {
 		s.fixed = true
-		c.guard(graph.RequireAt(m.Node, s.node.Revision))
+		c.ahead(graph.RequireAt(r, s.node.Revision))
 	}
 }
 

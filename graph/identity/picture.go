@@ -210,10 +210,7 @@ func (c *compiler) unpicture(m *Mutation, doomed []graph.Ref) error {
 
 // face writes what picture a node has, zero for none, whoever asks for it.
 func (c *compiler) face(r graph.Ref, s *state, upload graph.Ref) {
-	if s.stored && !s.fixed {
-		s.fixed = true
-		c.guard(graph.RequireAt(r, s.node.Revision))
-	}
+	c.fix(r, s)
 	props := s.node.Props.Clone()
 	if delete(props, PictureField(r.Type)); !upload.IsZero() {
 		props[PictureField(r.Type)] = upload.String()

@@ -454,10 +454,7 @@ func (c *compiler) retag(tag graph.Ref, before, after graph.Props) error {
 		if s.node == nil {
 			continue
 		}
-		if s.stored && !s.fixed {
-			s.fixed = true
-			c.guard(graph.RequireAt(r, s.node.Revision))
-		}
+		c.fix(r, s)
 		p := s.node.Props.Clone()
 		words := slices.DeleteFunc(slices.Clone(p.Strings(PropKeywords)), func(w string) bool { return w == old })
 		if fresh != "" {

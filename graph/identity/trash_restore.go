@@ -261,10 +261,7 @@ func (v *revival) side(e *graph.Edge) int {
 
 // fix makes the batch fail if a node outside is changed meanwhile.
 func (v *revival) fix(r graph.Ref) {
-	if s := v.nodes[r]; s.stored && !s.fixed {
-		s.fixed = true
-		v.guard(graph.RequireAt(r, s.node.Revision))
-	}
+	v.compiler.fix(r, v.nodes[r])
 }
 
 // isSingle tells whether a relation field holds one node at most.
