@@ -72,7 +72,8 @@ func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
 		if len(rs) == 0 {
 			continue
 		}
-		token, first, end := b.ID+":"+string(stream), rs[0].Meta().Seq, rs[len(rs)-1].Meta().Seq // they are in the order of the chain
+		token := b.ID + ":" + string(stream)
+		first, end := rs[0].Meta().Seq, rs[len(rs)-1].Meta().Seq // they are in the order of the chain
 		last, ok := known[stream]
 		ahead := false
 		if ok && last < first || s.opts.Cluster != "" {
@@ -87,8 +88,9 @@ func (s *Sink) Deliver(ctx context.Context, b audit.Batch) error {
 		if known == nil {
 			known = map[audit.Stream]uint64{}
 		}
-		if known[stream] = max(last, end); ahead {
-			delete(known, stream)
+		known[stream] = max(last, end)
+		if ahead {
+			delete(known, stream) // the next ones may be there already
 		}
 	}
 	return nil

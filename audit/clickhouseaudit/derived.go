@@ -41,7 +41,7 @@ const (
 	scopes = "arrayConcat([''], arrayDistinct(arrayFilter(node -> startsWith(node, 'organization:'), within)))"
 )
 
-var deriveds = append([]derived{
+var derivedTables = append([]derived{
 	{table: eventHours, stream: audit.Events, columns: []column{{"term", "arrayJoin(" + hours + ")"}, {"hour", "toStartOfHour(r.time)"}}},
 	{table: eventParties, stream: audit.Events, columns: slices.Concat([]column{{"term", "arrayJoin(" + parties + ")"}},
 		same("time", "writer", "seq", "hash"), same(kindsOf(audit.Events).names...)),

@@ -78,3 +78,6 @@ func (s *Sink) Record() *Recorder {
 	s.conn = r
 	return r
 }
+
+// Much sets from how many rows on Find looks for hours, where only some of what lies together may fit.
+func (s *Sink) Much(rows int) { s.much = rows }

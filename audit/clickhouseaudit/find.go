@@ -192,8 +192,8 @@ func (f *finder) byTime(ctx context.Context) error {
 	return nil
 }
 
-// much is how many rows are read at most where only some of what lies together may fit.
-const much = 1_000_000
+// muchRows is how many rows are read at most where only some of what lies together may fit.
+const muchRows = 1_000_000
 
 // errMuch says that there are more.
 var errMuch = errors.New("clickhouseaudit: that is much to read")
@@ -359,7 +359,7 @@ func (f *finder) piece(ctx context.Context, lo, hi int64, condition string, more
 func (f *finder) settings(n int) clickhouse.Settings {
 	settings := clickhouse.Settings{}
 	if f.some {
-		settings["max_rows_to_read"], settings["read_overflow_mode"] = much, "throw"
+		settings["max_rows_to_read"], settings["read_overflow_mode"] = f.sink.much, "throw"
 	}
 	if f.table != eventParties || n >= chunk {
 		maps.Copy(settings, inPlace) // else it does so by itself

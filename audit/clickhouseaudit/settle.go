@@ -62,7 +62,7 @@ func (s *Sink) rederive(ctx context.Context, b bounds) error {
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"insert_deduplicate": 0, "max_partitions_per_insert_block": 0, "select_sequential_consistency": 1, "log_comment": mark(b.writer),
 	}))
-	for _, d := range deriveds {
+	for _, d := range derivedTables {
 		if d.stream != b.stream {
 			continue
 		}

@@ -59,6 +59,7 @@ type Sink struct {
 	secrets  []string
 	gate     gate
 	rests    []time.Duration // between looks at what may be misfiled
+	much     int             // rows to read, where only some may fit
 
 	preparing chan struct{} // holds a token while nobody prepares the tables
 	mu        sync.Mutex
@@ -97,7 +98,7 @@ func Open(rawURL string, o Options) (*Sink, error) {
 		return nil, err
 	}
 	opt.MaxOpenConns, opt.MaxIdleConns, opt.DialTimeout, opt.ReadTimeout = o.MaxConns, o.MaxConns, min(o.Timeout, 10*time.Second), prepareTimeout
-	s := &Sink{opts: o, database: opt.Auth.Database, preparing: make(chan struct{}, 1), lanes: map[string]chan map[audit.Stream]uint64{}, rests: rests[:]}
+	s := &Sink{opts: o, database: opt.Auth.Database, preparing: make(chan struct{}, 1), lanes: map[string]chan map[audit.Stream]uint64{}, rests: rests[:], much: muchRows}
 	if p := opt.Auth.Password; p != "" {
 		s.secrets = []string{p, url.QueryEscape(p), url.PathEscape(p), url.UserPassword("", p).String()[1:]}
 	}
